@@ -1,0 +1,1 @@
+"""bitdust.api: see docs/architecture.md."""

@@ -1,0 +1,1 @@
+"""bitdust.cli: see docs/architecture.md."""

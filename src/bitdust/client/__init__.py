@@ -1,0 +1,1 @@
+"""bitdust.client: see docs/architecture.md."""

@@ -1,0 +1,1 @@
+"""bitdust.crypto: see docs/architecture.md."""

@@ -1,0 +1,1 @@
+"""bitdust.dht: see docs/architecture.md."""

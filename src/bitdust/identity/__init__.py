@@ -1,0 +1,1 @@
+"""bitdust.identity: see docs/architecture.md."""

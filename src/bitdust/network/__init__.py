@@ -1,0 +1,1 @@
+"""bitdust.network: see docs/architecture.md."""

@@ -1,0 +1,1 @@
+"""bitdust.servers: see docs/architecture.md."""

@@ -1,0 +1,1 @@
+"""bitdust.storage: see docs/architecture.md."""

@@ -1,0 +1,1 @@
+"""bitdust.supply: see docs/architecture.md."""

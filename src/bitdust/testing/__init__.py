@@ -1,0 +1,1 @@
+"""bitdust.testing: see docs/architecture.md."""

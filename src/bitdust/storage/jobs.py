@@ -1,0 +1,242 @@
+"""Uploads and downloads as jobs: one object that every interface shows, stops and waits for."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from bitdust.errors import BitdustError, Stopped
+from bitdust.ids import RemotePath
+
+UPLOAD = "upload"
+DOWNLOAD = "download"
+
+MAX_PENDING = 1000
+"""Jobs of one kind that may wait; more are refused."""
+MAX_WARNINGS = 100
+"""Warnings kept of one job; the rest is only counted."""
+MAX_FINISHED = 100
+"""Finished jobs that stay visible."""
+
+log = structlog.get_logger(component="jobs")
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """One upload or download, from the moment it was asked for.
+
+    Args:
+        id: number, also the row in the catalog that survives a restart.
+        kind: ``upload`` or ``download``.
+        remote: what it is about.
+        local: path on this machine; the source or the destination folder.
+        path_id: the item by numbers, ``0/0/1/3``.
+        created: wall clock, seconds.
+        eccmap: ``ecc/4x4``.
+    """
+
+    id: int
+    kind: str
+    remote: RemotePath
+    local: str
+    path_id: str
+    created: float
+    eccmap: str = ""
+    version: str = ""
+    block_size: int = 0
+    state: str = "pending"
+    bytes_processed: int = 0
+    total_size: int = 0
+    files_processed: int = 0
+    total_files: int = 0
+    block_number: int = 0
+    work_blocks: int = 0
+    bytes_sent: int = 0
+    reading: bool = False
+    eof: bool = False
+    options: dict[str, Any] = field(default_factory=dict)
+    result: dict[str, Any] = field(default_factory=dict)
+    error: BitdustError | None = None
+    warnings: list[str] = field(default_factory=list)
+    warnings_total: int = 0
+    stopping: threading.Event = field(default_factory=threading.Event)
+    finished: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def warn(self, text: str) -> None:
+        """Note something the person should know that does not end the job."""
+        self.warnings_total += 1
+        if len(self.warnings) < MAX_WARNINGS:
+            self.warnings.append(text)
+
+    def check(self) -> None:
+        """Raise ``Stopped`` if somebody asked the job to end."""
+        if self.stopping.is_set():
+            raise Stopped(f"the {self.kind} of {self.remote} was stopped")
+
+    @property
+    def progress(self) -> float:
+        """Percent of the bytes, 0 to 100."""
+        if self.state == "done":
+            return 100.0
+        return min(100.0, 100.0 * self.bytes_processed / self.total_size) if self.total_size else 0.0
+
+    @property
+    def backup_id(self) -> str:
+        """``0/0/1/3/F20160424013912PM``, as the running lists name it."""
+        return f"{self.path_id}/{self.version}" if self.version else self.path_id
+
+    def upload_view(self) -> dict[str, Any]:
+        """A running upload in the shape of the second-generation document."""
+        return {
+            "job_id": self.id,
+            "aborting": self.stopping.is_set(),
+            "version": self.backup_id,
+            "backup_id": self.backup_id,
+            "key_id": str(self.remote.key_id),
+            "remote_path": str(self.remote),
+            "block_number": self.block_number,
+            "block_size": self.block_size,
+            "bytes_processed": self.bytes_processed,
+            "bytes_sent": self.bytes_sent,
+            "files_processed": self.files_processed,
+            "total_files": self.total_files,
+            "closed": self.finished.is_set(),
+            "eccmap": self.eccmap,
+            "eof_state": self.eof,
+            "pipe": 0,
+            "progress": round(self.progress, 4),
+            "reading": self.reading,
+            "source_path": self.local,
+            "terminating": self.stopping.is_set(),
+            "total_size": self.total_size,
+            "work_blocks": self.work_blocks,
+            "warnings": self.warnings_total,
+            "state": self.state,
+        }
+
+    def pending_view(self) -> dict[str, Any]:
+        """A waiting upload in the shape of the second-generation document."""
+        return {
+            "id": self.id,
+            "task_id": self.id,
+            "key_id": str(self.remote.key_id),
+            "remote_path": str(self.remote),
+            "created": time.strftime("%a %b %d %H:%M:%S %Y", time.gmtime(self.created)),
+            "source_path": self.local,
+            "path_id": self.path_id,
+        }
+
+    def download_view(self) -> dict[str, Any]:
+        """A running download in the shape of the second-generation document."""
+        return {
+            "job_id": self.id,
+            "aborted": self.stopping.is_set(),
+            "backup_id": self.backup_id,
+            "remote_path": str(self.remote),
+            "block_number": self.block_number,
+            "bytes_processed": self.bytes_processed,
+            "files_processed": self.files_processed,
+            "total_files": self.total_files,
+            "total_size": self.total_size,
+            "progress": round(self.progress, 4),
+            "creator_id": str(self.remote.key_id.owner.idurl),
+            "done": self.finished.is_set(),
+            "key_id": str(self.remote.key_id),
+            "created": time.strftime("%a %b %d %H:%M:%S %Y", time.gmtime(self.created)),
+            "eccmap": self.eccmap,
+            "path_id": self.path_id,
+            "version": self.version,
+            "local_path": self.local,
+            "warnings": self.warnings_total,
+            "state": self.state,
+        }
+
+
+class JobQueue:
+    """Runs jobs of one kind, ``slots`` at a time, in the order they came.
+
+    Args:
+        slots: how many run at once.
+        on_end: called when a job ended, in whatever way, before its waiters are woken.
+    """
+
+    def __init__(self, slots: int, on_end: Callable[[Job], None]) -> None:
+        self._slots = asyncio.Semaphore(slots)
+        self._on_end = on_end
+        self._tasks: dict[Job, asyncio.Task[None]] = {}
+        self._finished: list[Job] = []
+        self._closing = False
+
+    def submit(self, job: Job, run: Callable[[Job], Awaitable[dict[str, Any]]]) -> None:
+        """Queue a job.
+
+        Raises:
+            Stopped: too many wait already, or the node is stopping.
+        """
+        if self._closing or len(self._tasks) >= MAX_PENDING:
+            raise Stopped(
+                f"no more than {MAX_PENDING} jobs may wait", hint="wait until some have finished"
+            )
+        self._tasks[job] = asyncio.create_task(self._run(job, run), name=f"{job.kind} {job.id}")
+
+    async def _run(self, job: Job, run: Callable[[Job], Awaitable[dict[str, Any]]]) -> None:
+        try:
+            async with self._slots:
+                job.check()
+                job.state = "running"
+                job.result = await run(job)
+            job.state = "done"
+        except asyncio.CancelledError:
+            # the node stops: the row in the catalog stays, and the job goes on at the next start
+            job.state = "interrupted"
+            job.error = Stopped(f"the {job.kind} of {job.remote} was interrupted by a shutdown")
+        except Stopped as exc:
+            job.state, job.error = "stopped", exc
+        except BitdustError as exc:
+            job.state, job.error = "failed", exc
+            log.warning("job failed", job=job.id, kind=job.kind, code=exc.code, error=exc.message)
+        except Exception as exc:
+            job.state = "failed"
+            job.error = BitdustError(
+                f"the {job.kind} failed unexpectedly ({type(exc).__name__})",
+                hint=f"see the log for job {job.id}",
+            )
+            log.exception("job crashed", job=job.id, kind=job.kind)
+        finally:
+            self._tasks.pop(job, None)
+            self._finished.append(job)
+            del self._finished[:-MAX_FINISHED]
+            self._on_end(job)
+            job.finished.set()
+
+    def running(self) -> list[Job]:
+        """Jobs at work now."""
+        return [job for job in self._tasks if job.state == "running"]
+
+    def pending(self) -> list[Job]:
+        """Jobs that wait for a slot."""
+        return [job for job in self._tasks if job.state == "pending"]
+
+    def find(self, matches: Callable[[Job], bool]) -> list[Job]:
+        """Jobs not finished yet for which ``matches`` is true."""
+        return [job for job in self._tasks if matches(job)]
+
+    def recent(self) -> list[Job]:
+        """The last finished jobs, oldest first."""
+        return list(self._finished)
+
+    async def close(self) -> None:
+        """Interrupt all jobs and wait for them."""
+        self._closing = True
+        tasks = list(self._tasks.values())
+        for job in list(self._tasks):
+            job.stopping.set()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,179 @@
+"""The table of all settings: names as BitDust has them, with types, defaults and help.
+
+``services/entangled-dht/private-network``, ``services/tcp-connections/host`` and
+``interface/api/shutdown-timeout`` are ours; everything else has a counterpart in BitDust. Where a
+default differs from the original, the help says what it stands for.
+"""
+
+from __future__ import annotations
+
+from bitdust.config_inherited import inherited_settings
+from bitdust.config_schema import (
+    Bool,
+    Choice,
+    Duration,
+    Folder,
+    Int,
+    Items,
+    Port,
+    Setting,
+    Size,
+    String,
+    parse_size,
+)
+
+MiB = 1024 * 1024
+KEY_SIZES = (1024, 2048, 3072, 4096)
+SUPPLIER_NUMBERS = (2, 4, 7, 13, 18, 26, 64)
+
+
+def _interface() -> list[Setting]:
+    api = "interface/api"
+    return [
+        Setting(
+            f"{api}/auth-secret-enabled",
+            Bool(),
+            True,
+            "Local programs must show the secret of metadata/apisecret to use the API.",
+        ),
+        Setting(f"{api}/rest-http-enabled", Bool(), True, "Serve the API over HTTP."),
+        Setting(f"{api}/rest-http-port", Port(), 8180, "Port of the HTTP API on 127.0.0.1."),
+        Setting(f"{api}/web-socket-enabled", Bool(), True, "Serve the API over WebSocket."),
+        Setting(f"{api}/web-socket-port", Port(), 8280, "Port of the WebSocket API on 127.0.0.1."),
+        Setting(
+            f"{api}/shutdown-timeout",
+            Duration(0.0, 600.0),
+            5.0,
+            "How long running API calls may take to end when the daemon stops.",
+        ),
+    ]
+
+
+def _logs() -> list[Setting]:
+    return [
+        Setting("logs/api-enabled", Bool(), False, "Log the name and duration of every API call."),
+        Setting(
+            "logs/debug-level",
+            Int(0, 100),
+            0,
+            "Detail of the log: 0 is normal, 10 and above adds debugging messages.",
+        ),
+    ]
+
+
+def _personal() -> list[Setting]:
+    return [
+        Setting(
+            "paths/restore",
+            Folder(),
+            "",
+            "Where downloads go when no destination is named; the user's home folder if empty.",
+        ),
+        Setting(
+            "personal/private-key-size", Choice(KEY_SIZES), 3072, "Bits of newly made RSA keys."
+        ),
+    ]
+
+
+def _storage() -> list[Setting]:
+    return [
+        Setting(
+            "services/backups/block-size",
+            Size(64 * 1024, 64 * MiB),
+            16 * MiB,
+            "Data that is sealed and spread over the suppliers as one block.",
+        ),
+        Setting(
+            "services/backups/max-copies",
+            Int(0, 1_000_000),
+            0,
+            "Versions kept of every file; the oldest go first. 0 keeps all.",
+        ),
+        Setting("services/customer/enabled", Bool(), True, "Store own data at suppliers."),
+        Setting(
+            "services/customer/needed-space",
+            Size(MiB),
+            parse_size("8 GB"),
+            "Space wanted from all suppliers together, before redundancy.",
+        ),
+        Setting(
+            "services/customer/suppliers-number",
+            Choice(SUPPLIER_NUMBERS),
+            4,
+            "Suppliers to spread the data over; any half of them can bring it back.",
+        ),
+        Setting("services/supplier/enabled", Bool(), True, "Store data of others on this machine."),
+        Setting(
+            "services/supplier/donated-space",
+            Size(MiB),
+            parse_size("8 GB"),
+            "Disk space offered to others.",
+        ),
+    ]
+
+
+def _network() -> list[Setting]:
+    dht = "services/entangled-dht"
+    servers = "services/identity-propagate"
+    server = "services/identity-server"
+    tcp = "services/tcp-connections"
+    return [
+        Setting(f"{dht}/enabled", Bool(), True, "Take part in the DHT."),
+        Setting(
+            f"{dht}/known-nodes",
+            Items(),
+            (),
+            "DHT nodes to start from, host:port; the public mainline routers if empty.",
+        ),
+        Setting(
+            f"{dht}/private-network",
+            Bool(),
+            False,
+            "The DHT runs on loopback or a private LAN, where many nodes share few addresses.",
+        ),
+        Setting(f"{dht}/udp-port", Port(), 14441, "UDP port of the DHT node."),
+        Setting(
+            f"{servers}/known-servers",
+            Items(),
+            (),
+            "Identity servers to choose from, host or host:port.",
+        ),
+        Setting(f"{servers}/max-servers", Int(1, 16), 5, "Most sources of an identity."),
+        Setting(f"{servers}/min-servers", Int(1, 16), 1, "Fewest sources of an identity."),
+        Setting(
+            f"{servers}/preferred-servers",
+            Items(),
+            (),
+            "Identity servers to try before the known ones.",
+        ),
+        Setting(f"{server}/enabled", Bool(), False, "Serve identities of others over HTTP."),
+        Setting(
+            f"{server}/host",
+            String(),
+            "",
+            "Name under which others reach this identity server; 127.0.0.1 if empty.",
+        ),
+        Setting(f"{server}/web-port", Port(), 8084, "HTTP port of the identity server."),
+        Setting("services/network/enabled", Bool(), True, "Connect to other nodes at all."),
+        Setting(f"{tcp}/enabled", Bool(), True, "Talk to other nodes over TCP."),
+        Setting(
+            f"{tcp}/host",
+            String(),
+            "",
+            "Address told to others; if empty, 127.0.0.1 on a private network, else as detected.",
+        ),
+        Setting(f"{tcp}/tcp-port", Port(), 7771, "TCP port on which other nodes connect."),
+    ]
+
+
+def all_settings() -> dict[str, Setting]:
+    """Every declared setting by its key, in alphabetical order."""
+    settings = [
+        *_interface(),
+        *_logs(),
+        *_personal(),
+        *_storage(),
+        *_network(),
+        *inherited_settings(),
+    ]
+    return {setting.key: setting for setting in sorted(settings, key=lambda entry: entry.key)}

@@ -105,6 +105,12 @@ class AccessDenied(BitdustError):
     exit_code = 6
 
 
+class NoContract(AccessDenied):
+    """The customer has no contract with this supplier that allows the call."""
+
+    code = "no_contract"
+
+
 # --- this node's state --------------------------------------------------------------------------
 
 
@@ -246,6 +252,14 @@ class PeerRefused(NetworkError):
     def __init__(self, message: str = "", *, reason: str = "", hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.reason = reason
+
+
+class Busy(NetworkError):
+    """The other node has more work of this kind than it takes; later it may do it."""
+
+    code = "busy"
+    http_status = 503
+    default_hint = "try again a little later"
 
 
 class IdentityServerError(NetworkError):

@@ -1,8 +1,8 @@
 """One-time challenges: a supplier proves that it holds a fragment without sending it.
 
 While the owner has the fragment at hand, it makes a few challenges and keeps them: a random key and
-the answer. The key chooses 32 places of 4 KiB, which no one can know before it is shown; the answer
-is BLAKE3, keyed with it, over the bytes there. A fragment of up to 128 KiB is hashed whole. A
+the answer. The key chooses 32 places of 1 KiB, which no one can know before it is shown; the answer
+is BLAKE3, keyed with it, over the bytes there. A fragment of up to 32 KiB is hashed whole. A
 supplier that lost a share p of a fragment passes with probability (1 - p)^32 at most; the same
 challenge is never asked twice.
 """
@@ -16,11 +16,12 @@ from typing import Final
 from blake3 import blake3
 
 from bitdust.errors import IntegrityError, InvalidInput
+from bitdust.storage.seal import gather
 
 Buffer = bytes | bytearray | memoryview
 
 CHALLENGE_KEY_SIZE: Final = 32
-SPAN: Final = 4096
+SPAN: Final = 1024
 SPANS: Final = 32
 MAX_CHALLENGES: Final = 64
 
@@ -57,13 +58,13 @@ def answer(key: bytes, size: int, read: Callable[[int, int], Buffer]) -> bytes:
     Raises:
         IntegrityError: the reader gave another number of bytes.
     """
-    hasher = blake3(size.to_bytes(8, "big"), key=key)
+    found: list[Buffer] = [size.to_bytes(8, "big")]
     for offset, length in spans(key, size):
         part = read(offset, length)
         if len(part) != length:
             raise IntegrityError("a fragment is shorter than it should be")
-        hasher.update(part)
-    return hasher.digest()
+        found.append(part)
+    return blake3(b"".join(found), key=key).digest()
 
 
 def make_challenges(
@@ -81,22 +82,13 @@ def make_challenges(
     """
     if not 0 <= count <= MAX_CHALLENGES:
         raise InvalidInput(f"at most {MAX_CHALLENGES} challenges are kept for a fragment")
-    views = [memoryview(part) for part in buffers]
-    starts = [0]
-    for view in views:
-        starts.append(starts[-1] + len(view))
-    size = starts[-1]
+    whole = gather(buffers)
 
-    def read(offset: int, length: int) -> bytes:
-        found = []
-        for view, start in zip(views, starts, strict=False):
-            low, high = max(offset, start), min(offset + length, start + len(view))
-            if low < high:
-                found.append(view[low - start : high - start])
-        return b"".join(found)
+    def read(offset: int, length: int) -> memoryview:
+        return whole[offset : offset + length]
 
     keys = [token(CHALLENGE_KEY_SIZE) for _ in range(count)]
-    return [(key, answer(key, size, read)) for key in keys]
+    return [(key, answer(key, len(whole), read)) for key in keys]
 
 
 def check_answer(expected: bytes, given: bytes) -> bool:

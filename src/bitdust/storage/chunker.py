@@ -99,6 +99,15 @@ class Chunker:
         Returns:
             The chunks in order, each valid until the next one is asked for. None for an empty file.
         """
+        for batch in self.batches(readinto):
+            yield from batch
+
+    def batches(self, readinto: Callable[[memoryview], int | None]) -> Iterator[list[memoryview]]:
+        """Cut one file and give the chunks several at a time; see ``chunks``.
+
+        Returns:
+            The chunks in order, all of a batch valid until the next batch is asked for.
+        """
         buffer = self._buffer
         start = filled = 0
         final = False
@@ -112,9 +121,12 @@ class Chunker:
                 count = readinto(buffer[filled:])
                 final = not count
                 filled += count or 0
+            batch = []
             for end in cut_points(buffer[:filled], final):
-                yield buffer[start:end]
+                batch.append(buffer[start:end])
                 start = end
+            if batch:
+                yield batch
 
 
 def chunks(read: Callable[[int], Buffer], buffer_size: int = READ_BUFFER) -> Iterator[memoryview]:

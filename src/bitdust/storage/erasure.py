@@ -30,7 +30,7 @@ class Engine(Protocol):
 
     name: str
 
-    def encode(self, stripe: memoryview, parity: memoryview) -> None: ...
+    def encode(self, stripe: memoryview, parity: Sequence[memoryview]) -> None: ...
 
     def recover(
         self,
@@ -112,14 +112,20 @@ class Codec:
         """Bytes in each piece of a stripe of ``length`` bytes."""
         return -(-length // self.n)
 
-    def encode_into(self, stripe: memoryview, parity: memoryview) -> None:
+    def encode_into(self, stripe: memoryview, parity: Sequence[memoryview]) -> None:
         """Compute the parity of a stripe without copying.
 
         Args:
             stripe: N * P bytes, writable memory, filled with zeros after the stripe's end.
-            parity: N * P bytes, receives the parity pieces one after the other.
+            parity: N times P bytes of writable memory.
         """
-        if len(stripe) != len(parity) or len(stripe) % self.n or len(stripe) > MAX_STRIPE_BYTES:
+        size, rest = divmod(len(stripe), self.n)
+        if (
+            rest
+            or len(stripe) > MAX_STRIPE_BYTES
+            or len(parity) != self.n
+            or any(len(piece) != size for piece in parity)
+        ):
             raise InvalidInput("a stripe and its parity have N pieces of one length")
         if len(stripe):
             self.engine.encode(stripe, parity)
@@ -130,8 +136,9 @@ class Codec:
         whole = bytearray(2 * self.n * size)
         view = memoryview(whole)
         view[: len(stripe)] = stripe
-        self.encode_into(view[: self.n * size], view[self.n * size :])
-        return [view[i * size : (i + 1) * size] for i in range(2 * self.n)]
+        pieces = [view[i * size : (i + 1) * size] for i in range(2 * self.n)]
+        self.encode_into(view[: self.n * size], pieces[self.n :])
+        return pieces
 
     def decode_into(self, pieces: Mapping[int, Buffer], length: int, out: memoryview) -> None:
         """Bring back a stripe from any N of its pieces.

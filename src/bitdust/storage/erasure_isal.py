@@ -89,18 +89,18 @@ class IsalEngine:
     ) -> ctypes.Array[ctypes.c_char]:
         return self._tables(recovery_rows(self._n, missing, parities))
 
-    def encode(self, stripe: memoryview, parity: memoryview) -> None:
-        """Fill ``parity`` from ``stripe``: each N pieces of equal length, one after the other."""
+    def encode(self, stripe: memoryview, parity: Sequence[memoryview]) -> None:
+        """Make the parity pieces of a stripe; arguments as in ``PureEngine.encode``."""
         n = self._n
         size = len(stripe) // n
-        data, code = _address(stripe), _address(parity)
+        data = _address(stripe)
         self._library.ec_encode_data(
             size,
             n,
             n,
             self._encoding,
             self._pointers(*range(data, data + n * size, size)),
-            self._pointers(*range(code, code + n * size, size)),
+            self._pointers(*map(_address, parity)),
         )
 
     def recover(

@@ -20,12 +20,17 @@ class PureEngine:
         self._n = n
         self._rows = parity_rows(n)
 
-    def encode(self, stripe: memoryview, parity: memoryview) -> None:
-        """Fill ``parity`` from ``stripe``: each N pieces of equal length, one after the other."""
+    def encode(self, stripe: memoryview, parity: Sequence[memoryview]) -> None:
+        """Make the parity pieces of a stripe.
+
+        Args:
+            stripe: N data pieces of equal length, one after the other, in writable memory.
+            parity: memory for N pieces of that length.
+        """
         size = len(stripe) // self._n
         sources = [bytes(stripe[i * size : (i + 1) * size]) for i in range(self._n)]
-        for i, row in enumerate(self._rows):
-            parity[i * size : (i + 1) * size] = _combine(row, sources, size)
+        for piece, row in zip(parity, self._rows, strict=True):
+            piece[:] = _combine(row, sources, size)
 
     def recover(
         self,

@@ -43,12 +43,11 @@ class PyeclibEngine:
         pieces = self._driver.encode(bytes(size * self._n))
         return tuple(piece[:HEADER_BYTES] for piece in pieces)
 
-    def encode(self, stripe: memoryview, parity: memoryview) -> None:
-        """Fill ``parity`` from ``stripe``: each N pieces of equal length, one after the other."""
-        size = len(stripe) // self._n
+    def encode(self, stripe: memoryview, parity: Sequence[memoryview]) -> None:
+        """Make the parity pieces of a stripe; arguments as in ``PureEngine.encode``."""
         pieces = self._driver.encode(bytes(stripe))
-        for i, piece in enumerate(pieces[self._n :]):
-            parity[i * size : (i + 1) * size] = memoryview(piece)[HEADER_BYTES:]
+        for target, piece in zip(parity, pieces[self._n :], strict=True):
+            target[:] = memoryview(piece)[HEADER_BYTES:]
 
     def recover(
         self,

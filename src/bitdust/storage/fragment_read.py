@@ -59,7 +59,8 @@ class BlockReader:
         self._cipher = StripeCipher(block_id, key, layout.size, kind, layout.stripe_plain)
         self._codec = Codec.shared(layout.n)
         widest = layout.n * layout.piece_size(0)
-        self._data = memoryview(bytearray(widest))
+        self._data = bytearray(widest)
+        self._parity = bytearray()
         self._damaged: set[int] = set()
 
     @property
@@ -137,7 +138,7 @@ class BlockReader:
         pieces: dict[int, Buffer] = {i: parts[i][:piece] for i in choice}
         if len(pieces) < n:
             pieces.update({n + i: parts[i][piece:] for i in choice})
-        data = self._data[: n * piece]
+        data = memoryview(self._data)[: n * piece]
         try:
             self._codec.decode_into(pieces, sealed, data)
             self._cipher.open_into(stripe, data[:sealed], out)
@@ -148,12 +149,19 @@ class BlockReader:
     def _compare(self, stripe: int, parts: Mapping[int, memoryview]) -> None:
         """Encode the stripe just opened again, and note every fragment that differs."""
         n, piece = self.layout.n, self.layout.piece_size(stripe)
-        data = self._data[: n * piece]
-        parity = memoryview(bytearray(n * piece))
-        self._codec.encode_into(data, parity)
+        if not self._parity:
+            self._parity = bytearray(len(self._data))
+        parity = memoryview(self._parity)
+        self._codec.encode_into(
+            memoryview(self._data)[: n * piece],
+            [parity[i * piece : (i + 1) * piece] for i in range(n)],
+        )
         for i, part in parts.items():
-            own = slice(i * piece, (i + 1) * piece)
-            if part[:piece] != data[own] or part[piece:] != parity[own]:
+            # startswith compares as memcmp does; a comparison of views goes byte by byte.
+            if not (
+                self._data.startswith(part[:piece], i * piece)
+                and self._parity.startswith(part[piece:], i * piece)
+            ):
                 self._damaged.add(i)
 
 

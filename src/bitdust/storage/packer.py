@@ -12,32 +12,35 @@ from typing import Final
 
 from bitdust.errors import InvalidInput
 from bitdust.storage.chunker import CHUNK_ID_SIZE, MAX_CHUNK
+from bitdust.storage.erasure import MAX_STRIPE_BYTES, SUPPLIER_COUNTS
+from bitdust.storage.fragment_header import HEADER_SIZE
 from bitdust.storage.seal import MAX_PAYLOAD, STRIPE_PLAIN, TAG_SIZE, stripe_count
 
 Buffer = bytes | bytearray | memoryview
 
-# Filling of one stripe: at most N - 1 bytes.
-MAX_FILLING: Final = 64
+_MOST_SUPPLIERS: Final = max(SUPPLIER_COUNTS)
 
 
 class BlockSpace:
-    """The memory for one block on its way: payload, sealed stripes, parity; three times 16 MiB.
+    """The memory for one block on its way: payload, fragments, one stripe; about 49 MiB.
 
     Untouched parts cost nothing. May be used again as soon as nobody reads the fragments built in
     it; whoever owns several keeps count of the blocks in flight.
 
     Args:
         limit: most payload bytes of a block.
+        stripe_plain: payload bytes in each stripe but the last.
     """
 
     def __init__(self, limit: int = MAX_PAYLOAD, stripe_plain: int = STRIPE_PLAIN) -> None:
         if not MAX_CHUNK <= limit <= MAX_PAYLOAD:
             raise InvalidInput("a block must hold the largest chunk, and at most 16 MiB")
-        sealed = limit + stripe_count(limit, stripe_plain) * (TAG_SIZE + MAX_FILLING)
+        # A stripe grows by its tag and by at most one byte per piece.
+        sealed = limit + stripe_count(limit, stripe_plain) * (TAG_SIZE + _MOST_SUPPLIERS)
         self.limit = limit
         self.payload = memoryview(bytearray(limit))
-        self.sealed = memoryview(bytearray(sealed))
-        self.parity = memoryview(bytearray(sealed))
+        self.fragments = memoryview(bytearray(2 * sealed + _MOST_SUPPLIERS * HEADER_SIZE))
+        self.stripe = memoryview(bytearray(min(sealed, MAX_STRIPE_BYTES)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,8 @@ class Packer:
 
     Args:
         allocate: gives the memory for the next block; it may wait until some is free, which holds
-            back the reading of the file.
+            back the reading of the file. The block before is handed over only after that, so there
+            must be memory for two.
     """
 
     def __init__(self, allocate: Callable[[], BlockSpace] = BlockSpace) -> None:

@@ -1,11 +1,53 @@
 """Who people are: signed identity documents, the keys on this machine, and where both are kept.
 
-``document`` is pure; the key ring, the cache of other people's documents, this node's own identity,
-the client of name servers and the name server itself hold the I/O.
+``document``, ``backup`` and ``namerules`` are pure; the key ring, the cache of other people's
+documents, this node's own identity, the client of name servers and the name server hold the I/O.
 """
 
 from __future__ import annotations
 
-from bitdust.identity.document import MAX_DOCUMENT_SIZE, IdentityDocument, sign_document
+from bitdust.identity.backup import Backup, compose_backup, parse_backup
+from bitdust.identity.cache import IdentityCache
+from bitdust.identity.document import (
+    MAX_DOCUMENT_SIZE,
+    MAX_SOURCES,
+    IdentityDocument,
+    sign_document,
+)
+from bitdust.identity.identityhome import has_identity, source_idurls
+from bitdust.identity.keyring import KeyRing, StoredKey, key_signature_message
+from bitdust.identity.local import LocalIdentity
+from bitdust.identity.masterkey import (
+    erase_master_key,
+    has_master_key,
+    master_key_locked,
+    read_master_key,
+    write_master_key,
+)
+from bitdust.identity.nameclient import HttpNameClient, NameClient
+from bitdust.identity.namerules import check_publication
 
-__all__ = ["MAX_DOCUMENT_SIZE", "IdentityDocument", "sign_document"]
+__all__ = [
+    "MAX_DOCUMENT_SIZE",
+    "MAX_SOURCES",
+    "Backup",
+    "HttpNameClient",
+    "IdentityCache",
+    "IdentityDocument",
+    "KeyRing",
+    "LocalIdentity",
+    "NameClient",
+    "StoredKey",
+    "check_publication",
+    "compose_backup",
+    "erase_master_key",
+    "has_identity",
+    "has_master_key",
+    "key_signature_message",
+    "master_key_locked",
+    "parse_backup",
+    "read_master_key",
+    "sign_document",
+    "source_idurls",
+    "write_master_key",
+]

@@ -26,6 +26,8 @@ from bitdust.identity.masterkey import (
 )
 from bitdust.identity.nameclient import HttpNameClient, NameClient
 from bitdust.identity.namerules import check_publication
+from bitdust.identity.nameserver import NameServer, NameServerLimits
+from bitdust.identity.ratelimit import Rate
 
 __all__ = [
     "MAX_DOCUMENT_SIZE",
@@ -37,6 +39,9 @@ __all__ = [
     "KeyRing",
     "LocalIdentity",
     "NameClient",
+    "NameServer",
+    "NameServerLimits",
+    "Rate",
     "StoredKey",
     "check_publication",
     "compose_backup",

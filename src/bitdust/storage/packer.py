@@ -12,7 +12,7 @@ from typing import Final
 
 from bitdust.errors import InvalidInput
 from bitdust.storage.chunker import CHUNK_ID_SIZE, MAX_CHUNK
-from bitdust.storage.erasure import MAX_STRIPE_BYTES, SUPPLIER_COUNTS
+from bitdust.storage.erasure import SUPPLIER_COUNTS
 from bitdust.storage.fragment_header import HEADER_SIZE
 from bitdust.storage.seal import MAX_PAYLOAD, STRIPE_PLAIN, TAG_SIZE, stripe_count
 
@@ -40,7 +40,7 @@ class BlockSpace:
         self.limit = limit
         self.payload = memoryview(bytearray(limit))
         self.fragments = memoryview(bytearray(2 * sealed + _MOST_SUPPLIERS * HEADER_SIZE))
-        self.stripe = memoryview(bytearray(min(sealed, MAX_STRIPE_BYTES)))
+        self.stripe = memoryview(bytearray(stripe_plain + TAG_SIZE + _MOST_SUPPLIERS))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,117 @@
+"""The TLS certificate of a node: made once, self-signed, known by its fingerprint alone."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import ssl
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from bitdust.errors import DamagedSettings, LocalFileError
+
+MAX_FILE: Final = 64 * 1024
+_ALPN: Final = ("bitdust/1",)
+# Nobody looks at the dates: the fingerprint in the signed identity document is what counts.
+_FROM: Final = datetime(2000, 1, 1, tzinfo=UTC)
+_TO: Final = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """An ECDSA P-256 key and its self-signed certificate in one file.
+
+    Args:
+        path: PEM file, mode 0600.
+        fingerprint: SHA-256 of the certificate's DER, 32 bytes.
+    """
+
+    path: Path
+    fingerprint: bytes
+
+    @classmethod
+    def load_or_create(cls, path: Path) -> Certificate:
+        """Read the file, or make it when it is not there. Blocks for some milliseconds.
+
+        Raises:
+            DamagedSettings: the file is there and is no key with its certificate.
+            LocalFileError: it cannot be read or written.
+        """
+        try:
+            if not path.exists():
+                _write_secret(path, _generate())
+            pem = path.read_bytes()[:MAX_FILE]
+        except OSError as exc:
+            raise LocalFileError(f"{path}: {exc.strerror or exc}") from exc
+        try:
+            certificate = x509.load_pem_x509_certificate(pem)
+            key = serialization.load_pem_private_key(pem, None)
+            if key.public_key() != certificate.public_key():
+                raise ValueError("the key is another certificate's")
+        except (ValueError, TypeError) as exc:
+            raise DamagedSettings(
+                f"{path} holds no key with its certificate",
+                hint="move it away; a new one is made and the identity document updated",
+            ) from exc
+        der = certificate.public_bytes(serialization.Encoding.DER)
+        return cls(path, hashlib.sha256(der).digest())
+
+    def server_context(self) -> ssl.SSLContext:
+        """TLS 1.3 only, no session tickets."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        context.options |= ssl.OP_NO_TICKET
+        context.num_tickets = 0
+        context.set_alpn_protocols(list(_ALPN))
+        context.load_cert_chain(self.path)
+        return context
+
+
+def client_context() -> ssl.SSLContext:
+    """TLS 1.3 only; takes any certificate, because the handshake above compares its fingerprint
+    with the one in the peer's signed identity document."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.set_alpn_protocols(list(_ALPN))
+    return context
+
+
+def _generate() -> bytes:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "bitdust")])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(_FROM)
+        .not_valid_after(_TO)
+        .sign(key, hashes.SHA256())
+    )
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    ) + certificate.public_bytes(serialization.Encoding.PEM)
+
+
+def _write_secret(path: Path, data: bytes) -> None:
+    """Write a file that nobody else can read, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)

@@ -145,11 +145,10 @@ class IdentityCache:
         return known
 
     async def pin(self, node_id: bytes) -> None:
-        """Never evict this person's document.
+        """Never evict this person's document; when all room is pinned, others are not kept.
 
         Raises:
             NotFound: no document of that key is known.
-            InvalidInput: all room is pinned.
         """
         await self._run(lambda: self._store.pin(node_id))
 

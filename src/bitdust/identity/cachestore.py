@@ -133,12 +133,8 @@ class CacheStore:
     def pin(self, node_id: bytes) -> None:
         """See ``IdentityCache.pin``."""
         with self._session():
-            row = self._row("SELECT pinned FROM documents WHERE node_id = ?", (node_id,))
-            if row is None:
+            if self._row("SELECT 1 FROM documents WHERE node_id = ?", (node_id,)) is None:
                 raise NotFound(f"no identity document of node {node_id.hex()[:16]} is known")
-            pinned = self._row("SELECT count(*) FROM documents WHERE pinned = 1", ())
-            if not row[0] and pinned is not None and pinned[0] >= self._limit:
-                raise InvalidInput(f"{self._limit} identity documents are pinned already")
             self._connection.execute(
                 "UPDATE documents SET pinned = 1 WHERE node_id = ?", (node_id,)
             )

@@ -1,4 +1,4 @@
-"""Bringing blocks back: the fewest fragments, the fastest suppliers first, another when one is slow.
+"""Bringing blocks back: the fewest fragments, the fastest suppliers first, and a hedge.
 
 A whole block is read from ceil(N/2) whole fragments, each checked against its hash. A part of a
 block is read by stripes; their seal tells whether they are right, and if not, the whole block is
@@ -22,6 +22,7 @@ from bitdust.errors import BitdustError, DataUnavailable, IntegrityError, NotFou
 from bitdust.storage.erasure import fragments_needed
 from bitdust.storage.fragment_header import HEADER_SIZE, Layout, parse_header
 from bitdust.storage.fragment_read import BlockReader, read_block
+from bitdust.storage.pool import in_pool
 from bitdust.storage.seal import BlockKind, unwrap_key
 from bitdust.storage.spread import NodeID, ObjectClient
 
@@ -131,17 +132,16 @@ class BlockFetcher:
         """
         fragments = await self.fragments(block, fragments_needed(block.n))
         digests = {place.position: place.digest for place in block.places if place.digest}
-        loop = asyncio.get_running_loop()
 
         def decode() -> memoryview:
             return read_block(fragments, kek, digests=digests, block_id=block.block_id).payload
 
         try:
-            return await loop.run_in_executor(self._pool, decode)
+            return await in_pool(self._pool, decode)
         except IntegrityError:
             # without hashes to tell, more fragments than needed show which one is wrong
             everything = await self.fragments(block, block.n, at_least=fragments_needed(block.n))
-            content = await loop.run_in_executor(
+            content = await in_pool(
                 self._pool,
                 lambda: read_block(everything, kek, block_id=block.block_id, compare=True),
             )
@@ -179,7 +179,7 @@ class BlockFetcher:
             return reader.open_stripes(stripes, {i: body for i, (_, body) in parts.items()})
 
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, decode)
+            return await in_pool(self._pool, decode)
         except IntegrityError:
             payload = await self.whole(block, kek)
             start = layout.plain_range(stripes[0])[0]
@@ -203,8 +203,7 @@ class BlockFetcher:
         async def get(place: Place) -> bytes:
             data = await self._get(place, block.name, 0, -1)
             if place.digest is not None:
-                loop = asyncio.get_running_loop()
-                digest = await loop.run_in_executor(self._pool, lambda: blake3(data).digest())
+                digest = await in_pool(self._pool, lambda: blake3(data).digest())
                 if digest != place.digest:
                     raise IntegrityError("a fragment differs from its hash")
             return data

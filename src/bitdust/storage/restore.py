@@ -16,12 +16,10 @@ from pathlib import Path
 from blake3 import blake3
 
 from bitdust.errors import DiskFull, IntegrityError, LocalFileError
-from bitdust.storage.walk import Found, open_file
 
 _OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPEN_PART = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 _HOLE = bytes(64 * 1024)
-_READ = 1 << 20
 
 
 def local_error(exc: OSError, what: str) -> LocalFileError | DiskFull:
@@ -53,8 +51,7 @@ class FileWriter:
         self._digest = digest
         self._hasher = blake3()
         self.position = 0
-        tag = blake3(digest + size.to_bytes(8, "big") + name).hexdigest(length=8)
-        self._part = f".bitdust-{tag}.part".encode()
+        self._part = part_name(os.fsdecode(name), size, digest).encode()
         self._fd = os.open(self._part, _OPEN_PART, 0o600, dir_fd=dir_fd)
         if not stat.S_ISREG(os.fstat(self._fd).st_mode):
             os.close(self._fd)
@@ -220,28 +217,14 @@ class TreeWriter:
         os.symlink(target, segments[-1], dir_fd=fd)
         os.utime(segments[-1], ns=(mtime_ns, mtime_ns), dir_fd=fd, follow_symlinks=False)
 
-    def is_current(
-        self, segments: tuple[bytes, ...], size: int, mode: int, mtime_ns: int, digest: bytes
-    ) -> bool:
-        """Whether the file is already there, whole: size and time first, then its hash."""
-        fd = self._enter(segments[:-1])
+    def touch(self, segments: tuple[bytes, ...], mode: int, mtime_ns: int) -> None:
+        """Give a file that is there already its mode and time."""
+        fd = os.open(segments[-1], os.O_RDONLY | os.O_NOFOLLOW, dir_fd=self._enter(segments[:-1]))
         try:
-            st = os.stat(segments[-1], dir_fd=fd, follow_symlinks=False)
-            if not (
-                stat.S_ISREG(st.st_mode)
-                and st.st_size == size
-                and st.st_mtime_ns == mtime_ns
-                and stat.S_IMODE(st.st_mode) == mode
-            ):
-                return False
-            file = open_file(segments[-1], fd)
-        except OSError:
-            return False
-        hasher = blake3()
-        with open(file, "rb", buffering=0) as stream:
-            while data := stream.read(_READ):
-                hasher.update(data)
-        return hasher.digest() == digest
+            os.fchmod(fd, mode)
+            os.utime(fd, ns=(mtime_ns, mtime_ns))
+        finally:
+            os.close(fd)
 
     def file(self, segments: tuple[bytes, ...], size: int, digest: bytes) -> FileWriter:
         """Begin a file; call its ``commit`` before moving on to another folder."""
@@ -258,11 +241,7 @@ class TreeWriter:
             os.close(self._levels.pop()[1])
 
 
-def same_as(found: Found, size: int, mtime_ns: int, ctime_ns: int, ino: int) -> bool:
-    """Whether a file looks untouched since an earlier backup saw it."""
-    return (
-        found.size == size
-        and found.mtime_ns == mtime_ns
-        and found.ctime_ns == ctime_ns
-        and found.ino == ino
-    )
+def part_name(name: str, size: int, digest: bytes) -> str:
+    """The temporary name of a file that is being restored, the same at every attempt."""
+    tag = blake3(digest + size.to_bytes(8, "big") + os.fsencode(name)).hexdigest(length=8)
+    return f".bitdust-{tag}.part"

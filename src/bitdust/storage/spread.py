@@ -23,6 +23,7 @@ from bitdust.errors import (
     QuotaExceeded,
     TooFewSuppliers,
 )
+from bitdust.storage.fragment import Fragment
 from bitdust.storage.repair import acknowledgements_needed
 
 GRACE = 1.0
@@ -104,16 +105,12 @@ class Spreader:
         self._passed_over: dict[NodeID, float] = {}
         self._on_trouble: Callable[[NodeID, BitdustError], None] | None = None
 
-    async def spread(
-        self, name: str, fragments: Sequence[Buffers], sizes: Sequence[int], hashes: Sequence[bytes]
-    ) -> Outcome:
+    async def spread(self, name: str, fragments: Sequence[Fragment]) -> Outcome:
         """Send fragment i to supplier i.
 
         Args:
             name: the object's name, the same at every supplier.
-            fragments: N lists of buffers.
-            sizes: N sizes in bytes.
-            hashes: N BLAKE3 hashes of 32 bytes.
+            fragments: all N of a block, by index.
 
         Returns:
             At least three quarters of the suppliers acknowledged.
@@ -132,14 +129,19 @@ class Spreader:
         tasks = {
             asyncio.create_task(
                 self._client.put(
-                    node, name, fragments[i], sizes[i], hashes[i], timeout=PUT_TIMEOUT
+                    node,
+                    name,
+                    fragments[i].buffers,
+                    fragments[i].size,
+                    fragments[i].digest,
+                    timeout=PUT_TIMEOUT,
                 ),
                 name=f"put {name} {i}",
             ): (i, node)
             for i, node in asked
         }
         try:
-            await self._collect(tasks, outcome, sizes, needed, started)
+            await self._collect(tasks, outcome, fragments, needed, started)
         finally:
             for task in tasks:
                 task.cancel()
@@ -163,7 +165,7 @@ class Spreader:
         self,
         tasks: dict[asyncio.Task[None], tuple[int, NodeID]],
         outcome: Outcome,
-        sizes: Sequence[int],
+        fragments: Sequence[Fragment],
         needed: int,
         started: float,
     ) -> None:
@@ -185,7 +187,7 @@ class Spreader:
                 error = task.exception()
                 if error is None:
                     outcome.suppliers[position] = node
-                    outcome.sent += sizes[position]
+                    outcome.sent += fragments[position].size
                     self._passed_over.pop(node, None)
                 elif isinstance(error, BitdustError):
                     outcome.failures[position] = error

@@ -22,7 +22,7 @@ from bitdust.errors import (
 )
 from bitdust.storage import fetch, spread
 from bitdust.storage.fetch import BlockFetcher, Place, StoredBlock
-from bitdust.storage.fragment import build_fragments
+from bitdust.storage.fragment import Fragment, build_fragments
 from bitdust.storage.seal import wrap_key
 from bitdust.storage.spread import Buffers, Spreader
 
@@ -99,24 +99,17 @@ async def fetcher(suppliers: Suppliers) -> AsyncIterator[BlockFetcher]:
 DAMAGED: list[int] = []
 
 
-def make(payload: bytes) -> tuple[StoredBlock, list[Buffers], list[int], list[bytes]]:
+def make(payload: bytes) -> tuple[StoredBlock, list[Fragment]]:
     block_id, key = os.urandom(16), os.urandom(32)
     fragments = build_fragments(block_id, key, wrap_key(KEK, key), 4, [payload])
     places = [Place(i, NODES[i], f.digest) for i, f in enumerate(fragments)]
     stored = StoredBlock(1, block_id, f"d/{block_id.hex()}", 4, len(payload), places)
-    return (
-        stored,
-        [f.buffers for f in fragments],
-        [f.size for f in fragments],
-        [f.digest for f in fragments],
-    )
+    return stored, fragments
 
 
 async def store(suppliers: Suppliers, payload: bytes) -> StoredBlock:
-    block, buffers, sizes, hashes = make(payload)
-    outcome = await Spreader(suppliers, suppliers, SystemClock()).spread(
-        block.name, buffers, sizes, hashes
-    )
+    block, fragments = make(payload)
+    outcome = await Spreader(suppliers, suppliers, SystemClock()).spread(block.name, fragments)
     assert outcome.acks == 4
     suppliers.asked.clear()
     return block
@@ -134,41 +127,37 @@ async def test_all_four_acknowledge_and_two_bring_it_back(
 
 @pytest.mark.parametrize("fault", ["error", "hang"])
 async def test_three_of_four_are_enough(suppliers: Suppliers, fault: str) -> None:
-    block, buffers, sizes, hashes = make(b"x" * 5000)
+    block, fragments = make(b"x" * 5000)
     if fault == "hang":
         suppliers.hanging.add(NODES[1])
     else:
         suppliers.faults[NODES[1]] = PeerUnreachable("gone")
     spreader = Spreader(suppliers, suppliers, SystemClock())
-    outcome = await spreader.spread(block.name, buffers, sizes, hashes)
+    outcome = await spreader.spread(block.name, fragments)
     assert outcome.suppliers == [NODES[0], None, NODES[2], NODES[3]]
     assert set(outcome.failures) == {1}
     # the one that failed is passed over, so that it costs time only once
     suppliers.asked.clear()
-    await spreader.spread(block.name, buffers, sizes, hashes)
+    await spreader.spread(block.name, fragments)
     assert NODES[1] not in suppliers.asked
     spreader.forgive(NODES[1])
     suppliers.hanging.clear()
     suppliers.faults.clear()
-    assert (await spreader.spread(block.name, buffers, sizes, hashes)).acks == 4
+    assert (await spreader.spread(block.name, fragments)).acks == 4
 
 
 async def test_two_of_four_are_not_enough(suppliers: Suppliers) -> None:
-    block, buffers, sizes, hashes = make(b"x")
+    block, fragments = make(b"x")
     suppliers.faults = {NODES[0]: PeerUnreachable("gone"), NODES[1]: PeerUnreachable("gone")}
     with pytest.raises(TooFewSuppliers, match="only 2 of 4"):
-        await Spreader(suppliers, suppliers, SystemClock()).spread(
-            block.name, buffers, sizes, hashes
-        )
+        await Spreader(suppliers, suppliers, SystemClock()).spread(block.name, fragments)
 
 
 async def test_full_suppliers_are_told_apart(suppliers: Suppliers) -> None:
-    block, buffers, sizes, hashes = make(b"x")
+    block, fragments = make(b"x")
     suppliers.faults = {node: QuotaExceeded("no room") for node in NODES[:2]}
     with pytest.raises(QuotaExceeded, match="2 of 4"):
-        await Spreader(suppliers, suppliers, SystemClock()).spread(
-            block.name, buffers, sizes, hashes
-        )
+        await Spreader(suppliers, suppliers, SystemClock()).spread(block.name, fragments)
 
 
 async def test_reads_around_failures(suppliers: Suppliers, fetcher: BlockFetcher) -> None:

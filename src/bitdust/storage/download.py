@@ -1,0 +1,345 @@
+"""Restoring a version: windows of files, each window's stripes fetched once, then written.
+
+A window is a run of the snapshot with at most 32 MiB of content. While one window is written, the
+next is being fetched. Only those stripes of a block travel that hold chunks of the window.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from blake3 import blake3
+
+from bitdust.errors import IntegrityError, LocalFileError
+from bitdust.storage.blockwriter import OwnerKey
+from bitdust.storage.catalog import Catalog
+from bitdust.storage.catalog_types import ChunkLocation, Entry
+from bitdust.storage.chunker import chunk_id
+from bitdust.storage.compression import decompress
+from bitdust.storage.fetch import BlockFetcher, StoredBlock
+from bitdust.storage.fragment_header import Layout
+from bitdust.storage.jobs import Job
+from bitdust.storage.pool import in_pool
+from bitdust.storage.restore import FileWriter, TreeWriter, local_error, part_name
+from bitdust.storage.walk import FILE, FOLDER, LINK, open_file
+
+WINDOW_BYTES = 32 * 1024 * 1024
+"""Content that is fetched together; two windows are in memory at once."""
+WINDOW_ENTRIES = 4096
+"""Files, folders and links in one window at the most."""
+BLOCKS_AT_ONCE = 3
+"""Blocks fetched at the same time."""
+MOSTLY = 0.75
+"""A block of which this share of the stripes is needed is read whole, with its hashes checked."""
+
+
+@dataclass(slots=True)
+class _Step:
+    """A part of the work on one name: all of it, or a run of a large file's chunks."""
+
+    segments: tuple[bytes, ...]
+    entry: Entry
+    chunks: list[ChunkLocation] = field(default_factory=list)
+    first: bool = True
+    last: bool = True
+    # what an interrupted run left: the whole file, or these chunks of its start
+    there: bool = False
+    kept: list[tuple[bytes, int]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Window:
+    steps: list[_Step] = field(default_factory=list)
+    size: int = 0
+
+
+class Restorer:
+    """One download. ``run`` belongs to the event loop; reading and writing happen in the pool.
+
+    Args:
+        catalog: where everything is.
+        stored_block: a block of the catalog by its number.
+        fetcher: brings blocks.
+        owner: the key everything is stored under.
+        pool: where files are written.
+        job: progress, warnings and stop.
+        item: what to restore.
+        seq: the version.
+        name: what the item is called at the destination; empty to restore what is in it.
+        destination: folder to write into.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        stored_block: Callable[[int], StoredBlock],
+        fetcher: BlockFetcher,
+        owner: OwnerKey,
+        pool: Executor,
+        job: Job,
+        item: int,
+        seq: int,
+        name: bytes,
+        destination: Path,
+    ) -> None:
+        self._catalog = catalog
+        self._stored_block = stored_block
+        self._fetcher = fetcher
+        self._owner = owner
+        self._pool = pool
+        self._job = job
+        self._item = item
+        self._seq = seq
+        self._prefix = (name,) if name else ()
+        self._destination = destination
+        self._writer: FileWriter | None = None
+        self._tree: TreeWriter | None = None
+        self.files = 0
+        self.folders = 0
+        self.links = 0
+        self.kept = 0
+
+    async def run(self) -> None:
+        """Restore everything.
+
+        Raises:
+            LocalFileError, DiskFull: the destination cannot be written.
+            DataUnavailable: too few suppliers can be reached for a block.
+            IntegrityError: content that does not match its manifest.
+            Stopped: the job was stopped; whole files stay, a partial one is taken up again later.
+        """
+        self._tree = await in_pool(self._pool, TreeWriter, self._destination)
+        windows = self._windows()
+        ahead: asyncio.Task[tuple[_Window, dict[int, bytes]] | None] | None = None
+        try:
+            ahead = asyncio.create_task(self._load(windows), name="fetch window")
+            while (loaded := await ahead) is not None:
+                self._job.check()
+                ahead = asyncio.create_task(self._load(windows), name="fetch window")
+                await in_pool(self._pool, self._write, *loaded)
+            await in_pool(self._pool, self._tree.finish)
+        except OSError as exc:
+            raise local_error(exc, repr(str(self._destination))) from exc
+        finally:
+            if ahead is not None:
+                ahead.cancel()
+                await asyncio.gather(ahead, return_exceptions=True)
+            windows.close()
+            if self._writer is not None:
+                self._writer.close()
+            self._tree.close()
+
+    # --- what to fetch -----------------------------------------------------------------------
+
+    def _windows(self) -> Generator[_Window, None, None]:
+        """The snapshot in windows; advanced in the pool, one window at a time."""
+        window = _Window()
+        for path, entry in self._catalog.walk_snapshot(self._item, self._seq):
+            segments = (*self._prefix, *path)
+            if not segments and entry.type == FOLDER:
+                continue
+            step = _Step(segments, entry)
+            window.steps.append(step)
+            if entry.type == FILE and entry.content:
+                local = self._local(step)
+                if local is not None and self._is_there(local, entry):
+                    step.there = True
+                else:
+                    chunks = self._catalog.chunk_locations(entry.content)
+                    if local is not None:
+                        chunks = self._skip_kept(local, step, chunks)
+                    for chunk in chunks:
+                        if window.size and window.size + chunk.plain > WINDOW_BYTES:
+                            step.last = False
+                            yield window
+                            step = _Step(segments, entry, first=False)
+                            window = _Window([step])
+                        step.chunks.append(chunk)
+                        window.size += chunk.plain
+            if len(window.steps) >= WINDOW_ENTRIES or window.size >= WINDOW_BYTES:
+                yield window
+                window = _Window()
+        if window.steps:
+            yield window
+
+    def _local(self, step: _Step) -> Path | None:
+        """Where the file would be, if the way there exists and leads through no links."""
+        path = self._destination.joinpath(*map(os.fsdecode, step.segments))
+        try:
+            straight = os.path.realpath(self._destination)
+            way = os.path.realpath(path.parent, strict=True)
+        except (OSError, ValueError):
+            return None
+        expected = os.path.join(straight, *map(os.fsdecode, step.segments[:-1]))
+        return path if way == os.path.normpath(expected) else None
+
+    @staticmethod
+    def _is_there(path: Path, entry: Entry) -> bool:
+        """Whether a run before has written this file already, whole."""
+        try:
+            st = os.lstat(path)
+            if (st.st_size, st.st_mtime_ns) != (entry.size, entry.mtime_ns):
+                return False
+            hasher = blake3()
+            with open(open_file(path), "rb", buffering=0) as stream:
+                while data := stream.read(1 << 20):
+                    hasher.update(data)
+        except OSError:
+            return False
+        return hasher.digest() == entry.hash
+
+    def _skip_kept(
+        self, path: Path, step: _Step, chunks: Iterator[ChunkLocation]
+    ) -> Iterator[ChunkLocation]:
+        """Leave out the chunks that an interrupted run has written already."""
+        entry = step.entry
+        try:
+            fd = open_file(path.parent / part_name(path.name, entry.size, entry.hash))
+        except OSError:
+            yield from chunks
+            return
+        with open(fd, "rb", buffering=0) as stream:
+            for chunk in chunks:
+                data = stream.read(chunk.plain) or b""
+                if chunk_id(self._owner.chunk_key, data) != chunk.id:
+                    yield chunk
+                    break
+                step.kept.append((chunk.id, chunk.plain))
+                self._job.bytes_processed += chunk.plain
+        yield from chunks
+
+    async def _load(
+        self, windows: Generator[_Window, None, None]
+    ) -> tuple[_Window, dict[int, bytes]] | None:
+        """The next window with the content of its chunks by number; None at the end."""
+        window = await in_pool(self._pool, next, windows, None)
+        if window is None:
+            return None
+        wanted: dict[int, dict[int, ChunkLocation]] = {}
+        for step in window.steps:
+            for chunk in step.chunks:
+                wanted.setdefault(chunk.block, {})[chunk.number] = chunk
+        slots = asyncio.Semaphore(BLOCKS_AT_ONCE)
+        data: dict[int, bytes] = {}
+
+        async def bring(number: int, chunks: list[ChunkLocation]) -> None:
+            async with slots:
+                self._job.check()
+                data.update(await self._bring(number, chunks))
+                self._job.block_number += 1
+
+        tasks = [
+            asyncio.create_task(bring(number, list(chunks.values())), name=f"fetch block {number}")
+            for number, chunks in wanted.items()
+        ]
+        try:
+            for task in tasks:
+                await task
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        return window, data
+
+    async def _bring(self, number: int, chunks: list[ChunkLocation]) -> dict[int, bytes]:
+        """Fetch the stripes of one block that hold these chunks, and unpack them."""
+        block = await in_pool(self._pool, self._stored_block, number)
+        layout = Layout(block.n, block.size)
+        needed = {
+            stripe for chunk in chunks for stripe in layout.stripes_of(chunk.offset, chunk.stored)
+        }
+        if len(needed) >= MOSTLY * layout.stripes:
+            payload = await self._fetcher.whole(block, self._owner.kek)
+            parts = [(0, payload)]
+        else:
+            runs = list(_runs(sorted(needed)))
+            loaded = await asyncio.gather(
+                *(self._fetcher.part(block, self._owner.kek, run) for run in runs)
+            )
+            parts = [
+                (layout.plain_range(run[0])[0], part)
+                for run, part in zip(runs, loaded, strict=True)
+            ]
+
+        def unpack() -> dict[int, bytes]:
+            result = {}
+            for chunk in chunks:
+                base, part = next(
+                    (base, part)
+                    for base, part in parts
+                    if base <= chunk.offset and chunk.offset + chunk.stored <= base + len(part)
+                )
+                raw = part[chunk.offset - base : chunk.offset - base + chunk.stored]
+                plain = decompress(raw, chunk.plain) if chunk.compressed else bytes(raw)
+                if len(plain) != chunk.plain:
+                    raise IntegrityError("a chunk has another length than the catalog says")
+                result[chunk.number] = plain
+            return result
+
+        return await in_pool(self._pool, unpack)
+
+    # --- writing, in the pool ----------------------------------------------------------------
+
+    def _write(self, window: _Window, data: dict[int, bytes]) -> None:
+        tree = self._tree
+        assert tree is not None
+        for step in window.steps:
+            self._job.check()
+            entry = step.entry
+            if entry.type == FOLDER:
+                tree.folder(step.segments, entry.mode, entry.mtime_ns)
+                self.folders += 1
+            elif entry.type == LINK:
+                tree.link(step.segments, entry.target, entry.mtime_ns)
+                self.links += 1
+            elif step.there:
+                # still made to match, for its mode may differ
+                tree.touch(step.segments, entry.mode, entry.mtime_ns)
+                self._count(entry.size)
+                self.kept += 1
+            else:
+                self._write_file(tree, step, data)
+
+    def _write_file(self, tree: TreeWriter, step: _Step, data: dict[int, bytes]) -> None:
+        entry = step.entry
+        if step.first:
+            self._writer = tree.file(step.segments, entry.size, entry.hash)
+            if self._writer.keep(step.kept, self._owner.chunk_key) != len(step.kept):
+                raise LocalFileError(
+                    "a half-written file changed while the download was going on",
+                    hint="start the download again",
+                )
+        writer = self._writer
+        assert writer is not None
+        for chunk in step.chunks:
+            content = data[chunk.number]
+            writer.write(content)
+            self._job.bytes_processed += len(content)
+        if step.last:
+            self._writer = None
+            writer.commit(entry.mode, entry.mtime_ns)
+            self._count(0)
+
+    def _count(self, size: int) -> None:
+        self.files += 1
+        self._job.files_processed += 1
+        self._job.bytes_processed += size
+
+
+def _runs(numbers: list[int]) -> Iterator[range]:
+    """Rising numbers as the fewest ranges."""
+    start = previous = None
+    for number in numbers:
+        if start is None or previous is None:
+            start = number
+        elif number != previous + 1:
+            yield range(start, previous + 1)
+            start = number
+        previous = number
+    if start is not None and previous is not None:
+        yield range(start, previous + 1)

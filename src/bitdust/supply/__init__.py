@@ -1,21 +1,47 @@
-"""Customers and suppliers: contracts, hiring, quotas, and the objects kept for each other."""
+"""Customers and suppliers: contracts, hiring, quotas, and the objects kept for each other.
 
+``SupplierService`` keeps other people's objects in a ``FragmentStore``; ``CustomerService`` keeps
+this node's own suppliers hired; ``SupplierClient`` gives objects to suppliers and gets them back.
+The rules (``contracts``, ``family``, ``quota``, ``rules``, ``names``, ``messages``) are pure.
+"""
+
+from bitdust.supply.client import SupplierClient
 from bitdust.supply.contracts import Contract
+from bitdust.supply.customer import CustomerService
 from bitdust.supply.family import Family, Member
-from bitdust.supply.index import ObjectState
+from bitdust.supply.index import ObjectRow, ObjectState
+from bitdust.supply.messages import Entry, Refusal
+from bitdust.supply.names import MAX_NAME, check_object_name
 from bitdust.supply.quota import Usage
 from bitdust.supply.reconcile import Reconciled
-from bitdust.supply.store import FragmentStore
+from bitdust.supply.rules import Terms
+from bitdust.supply.store import MAX_OBJECT, FragmentStore
+from bitdust.supply.supplier import SupplierService
+from bitdust.supply.supplierlist import granted_bytes
+from bitdust.supply.views import percent_text, size_text
 from bitdust.supply.wire import NUMBERS, Phase
 
 __all__ = [
+    "MAX_NAME",
+    "MAX_OBJECT",
     "NUMBERS",
     "Contract",
+    "CustomerService",
+    "Entry",
     "Family",
     "FragmentStore",
     "Member",
+    "ObjectRow",
     "ObjectState",
     "Phase",
     "Reconciled",
+    "Refusal",
+    "SupplierClient",
+    "SupplierService",
+    "Terms",
     "Usage",
+    "check_object_name",
+    "granted_bytes",
+    "percent_text",
+    "size_text",
 ]

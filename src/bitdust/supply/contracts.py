@@ -160,6 +160,14 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
             IntegrityError: other keys, or a signature that does not fit.
         """
         self.verify_offer(customer)
+        self.verify_grant(supplier)
+
+    def verify_grant(self, supplier: Verifier) -> None:
+        """Check the supplier's signature alone.
+
+        Raises:
+            IntegrityError: another key, or a signature that does not fit.
+        """
         if supplier.fingerprint != self.supplier:
             raise IntegrityError("the contract names another supplier")
         check_signature(supplier, self.grant_signature, self._grant_message())

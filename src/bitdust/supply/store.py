@@ -120,7 +120,7 @@ class FragmentStore:
         Raises:
             DiskFull, LocalFileError: the folder cannot be used.
         """
-        index, report = await self._run(self._open)
+        index, report = await self.run(self._open)
         self._index = index
         for customer, name in report.lost:
             self.on_damaged(customer, name, "lost")
@@ -144,7 +144,7 @@ class FragmentStore:
         """Close the index; running transfers must have ended."""
         index, self._index = self._index, None
         if index is not None:
-            await self._run(index.close)
+            await self.run(index.close)
 
     @property
     def index(self) -> Index:
@@ -174,7 +174,7 @@ class FragmentStore:
 
     async def totals(self) -> Totals:
         """Bytes on disk of every customer, from the index."""
-        return await self._run(self.index.totals)
+        return await self.run(self.index.totals)
 
     # --- writing --------------------------------------------------------------------------------
 
@@ -213,7 +213,7 @@ class FragmentStore:
         if len(digest) != 32:
             raise InvalidInput("the hash of an object has 32 bytes")
         async with self._turns.turn(customer):
-            found = await self._run(self.index.find, customer, name)
+            found = await self.run(self.index.find, customer, name)
             if found is not None and found.state is ObjectState.GOOD:
                 return _same(found, size, digest)
             if found is not None:
@@ -234,7 +234,7 @@ class FragmentStore:
     ) -> bool:
         self._serial += 1
         temp = self._layout.incoming / f"{reservation.customer.hex()[:16]}-{self._serial}"
-        fd = await self._run(self._open_temp, temp, reservation.size)
+        fd = await self.run(self._open_temp, temp, reservation.size)
         try:
             hasher = blake3()
             pending = bytearray()
@@ -254,14 +254,14 @@ class FragmentStore:
                 pending += chunk
                 if len(pending) >= WRITE_BUFFER:
                     full, pending = pending, bytearray()
-                    await self._run(append, fd, hasher, full)
+                    await self.run(append, fd, hasher, full)
             if total < reservation.size:
                 raise IntegrityError(f"the body of an object ended after {total} bytes")
-            return await self._run(
+            return await self.run(
                 self._finish, fd, temp, reservation, name, digest, hasher, pending
             )
         finally:
-            await self._run(discard, fd, temp)
+            await self.run(discard, fd, temp)
 
     def _open_temp(self, temp: Path, size: int) -> int:
         with disk_errors("an object"):
@@ -332,7 +332,7 @@ class FragmentStore:
             IntegrityError: the object is damaged or lost; the iterator may raise it, too.
         """
         check_object_name(name)
-        row = await self._run(self.index.find, customer, name)
+        row = await self.run(self.index.find, customer, name)
         if row is None:
             raise NotFound(f"no object {name}")
         if row.state is not ObjectState.GOOD:
@@ -358,7 +358,7 @@ class FragmentStore:
                     raise await self._broken(row, ObjectState.BAD)
                 yield data
         finally:
-            await self._run(os.close, fd)
+            await self.run(os.close, fd)
 
     async def digest(self, customer: bytes, name: str, key: bytes) -> bytes:
         """The keyed BLAKE3 of an object, which only somebody who has all its bytes can tell.
@@ -372,7 +372,7 @@ class FragmentStore:
         if len(key) != 32:
             raise InvalidInput("the key of an audit has 32 bytes")
         check_object_name(name)
-        row = await self._run(self.index.find, customer, name)
+        row = await self.run(self.index.find, customer, name)
         if row is None:
             raise NotFound(f"no object {name}")
         if row.state is not ObjectState.GOOD:
@@ -385,7 +385,7 @@ class FragmentStore:
                 offset += len(await self._checked(row, read_at, fd, offset, want, hasher))
             return hasher.digest()
         finally:
-            await self._run(os.close, fd)
+            await self.run(os.close, fd)
 
     async def list(
         self, customer: bytes, prefix: str = "", after: str = "", limit: int = MAX_LIST
@@ -403,7 +403,7 @@ class FragmentStore:
         check_prefix(prefix)
         check_prefix(after)
         limit = max(1, min(limit, MAX_LIST))
-        return await self._run(self.index.list_names, customer, prefix, after, limit)
+        return await self.run(self.index.list_names, customer, prefix, after, limit)
 
     # --- removing -------------------------------------------------------------------------------
 
@@ -421,7 +421,7 @@ class FragmentStore:
             raise InvalidInput(f"{len(names)} names to delete, at most {MAX_DELETE} at once")
         for name in names:
             check_object_name(name)
-        return len(await self._run(self._remove, customer, list(names), False))
+        return len(await self.run(self._remove, customer, list(names), False))
 
     async def remove_customer(self, customer: bytes) -> int:
         """Remove everything of a customer.
@@ -429,7 +429,7 @@ class FragmentStore:
         Returns:
             Bytes freed.
         """
-        rows = await self._run(self._remove, customer, None, True)
+        rows = await self.run(self._remove, customer, None, True)
         return sum(row.size for row in rows if row.state is not ObjectState.LOST)
 
     def _remove(self, customer: bytes, names: Sequence[str] | None, drop: bool) -> Rows:
@@ -469,14 +469,14 @@ class FragmentStore:
         """
         found = 0
         after = (b"", "")
-        while rows := await self._run(self.index.walk, after, 64):
+        while rows := await self.run(self.index.walk, after, 64):
             for row in rows:
                 after = (row.customer, row.name)
                 try:
                     async for data in self._stream(row, 0, row.size):
                         await clock.sleep(len(data) / rate)
                 except IntegrityError:
-                    current = await self._run(self.index.find, row.customer, row.name)
+                    current = await self.run(self.index.find, row.customer, row.name)
                     found += current is not None and current.state is not ObjectState.GOOD
         return found
 
@@ -485,7 +485,7 @@ class FragmentStore:
     ) -> T:
         """Read from the disk; what cannot be read marks the object."""
         try:
-            return await self._run(work, *args, **kwargs)
+            return await self.run(work, *args, **kwargs)
         except FileNotFoundError:
             error = await self._broken(row, ObjectState.LOST)
         except (OSError, IntegrityError):
@@ -495,7 +495,7 @@ class FragmentStore:
     async def _broken(self, row: ObjectRow, state: ObjectState) -> IntegrityError:
         what = "lost" if state is ObjectState.LOST else "damaged"
         # Not marked when it was deleted meanwhile: then nothing is broken.
-        if await self._run(self.index.mark, row, state):
+        if await self.run(self.index.mark, row, state):
             if state is ObjectState.LOST:
                 self._quotas.removed(row.customer, row.size, 1)
             self.on_damaged(row.customer, row.name, what)
@@ -506,7 +506,8 @@ class FragmentStore:
     def _stripe(self, customer: bytes) -> threading.Lock:
         return self._stripes[customer[0] % _STRIPES if customer else 0]
 
-    async def _run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do blocking work in the store's pool."""
         return await in_pool(self._pool, work, *args, **kwargs)
 
 

@@ -1,0 +1,274 @@
+"""The customer's hand on a supplier: put, get, delete, list and audit objects there."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any, Final, TypeVar
+
+from blake3 import blake3
+
+from bitdust.errors import (
+    AlreadyExists,
+    BitdustError,
+    Busy,
+    DeadlineExceeded,
+    DiskFull,
+    IntegrityError,
+    InvalidInput,
+    InvalidName,
+    NoContract,
+    NotFound,
+    PeerRefused,
+    QuotaExceeded,
+)
+from bitdust.network import Response
+from bitdust.supply import messages as m
+from bitdust.supply.ports import Body, NetworkPort
+from bitdust.supply.store import MAX_OBJECT
+from bitdust.supply.wire import NodeID
+
+T = TypeVar("T")
+
+SHORT_TIMEOUT = 30.0
+"""Seconds for an answer that needs no reading of large objects."""
+LONG_TIMEOUT = 300.0
+"""Seconds for a whole object to go over."""
+
+_REASONS: Final[dict[str, tuple[type[BitdustError], str]]] = {
+    "quota": (QuotaExceeded, ""),
+    "disk_full": (DiskFull, "the supplier's disk is full; it may be replaced by another one"),
+    "integrity": (IntegrityError, ""),
+    "format": (IntegrityError, ""),
+    "not_found": (NotFound, ""),
+    "already_exists": (AlreadyExists, ""),
+    "busy": (Busy, ""),
+    "no_contract": (NoContract, "see `bitdust supplier list`"),
+    "invalid_name": (InvalidName, ""),
+    "invalid_input": (InvalidInput, ""),
+}
+
+
+@contextlib.contextmanager
+def refusals() -> Any:
+    """Turn a supplier's refusal into the error it would be here; unknown reasons stay as they are.
+
+    Raises:
+        BitdustError: of the class that the reason names.
+    """
+    try:
+        yield
+    except PeerRefused as exc:
+        known = _REASONS.get(exc.reason)
+        if known is None:
+            raise
+        kind, hint = known
+        raise kind(f"the supplier refused: {exc.message}", hint=hint) from exc
+
+
+class SupplierClient:
+    """Objects on suppliers, by node id.
+
+    Every method raises ``PeerUnreachable``, ``DeadlineExceeded`` or another ``NetworkError`` when
+    the supplier cannot be reached or breaks off, ``NoContract`` when it does not know this
+    customer, ``Busy`` when it is asked too often, and ``FormatError`` when its answer is nonsense.
+
+    Args:
+        network: sessions to other nodes.
+        on_usage: told of the bytes and the number of objects a supplier says it keeps for us.
+    """
+
+    def __init__(
+        self,
+        network: NetworkPort,
+        on_usage: Callable[[NodeID, int, int], None] | None = None,
+    ) -> None:
+        self._network = network
+        self._on_usage = on_usage
+
+    async def put(
+        self,
+        node: NodeID,
+        name: str,
+        buffers: Body,
+        size: int,
+        hash: bytes,
+        timeout: float = LONG_TIMEOUT,
+    ) -> bool:
+        """Give an object to a supplier; on return it is on the supplier's disk.
+
+        Args:
+            node: the supplier, 32 bytes.
+            name: object name.
+            buffers: the body: bytes, a list of buffers or an async iterator of them.
+            size: its length, bytes.
+            hash: its BLAKE3, 32 bytes.
+            timeout: seconds for all of it.
+
+        Returns:
+            True when it was sent, False when the supplier had exactly this object before.
+
+        Raises:
+            QuotaExceeded: no room in the contract.
+            DiskFull: no room on the supplier's disk.
+            AlreadyExists: the name belongs to other bytes there.
+            IntegrityError: what arrived was not what was announced.
+        """
+        async with self._asked(node, m.PUT, m.Put(name, size, hash), timeout, buffers) as response:
+            stored = response.decode(m.Stored)
+        self._note(node, stored.used, stored.count)
+        return not stored.existed
+
+    async def get(
+        self,
+        node: NodeID,
+        name: str,
+        offset: int = 0,
+        length: int = -1,
+        *,
+        timeout: float = LONG_TIMEOUT,
+        max_size: int = MAX_OBJECT,
+        expect: bytes | None = None,
+    ) -> bytes:
+        """Fetch an object or a part of it as one piece.
+
+        Args:
+            node: the supplier.
+            name: object name.
+            offset: first byte wanted.
+            length: bytes wanted, -1 for all from ``offset``.
+            timeout: seconds for all of it.
+            max_size: most bytes taken.
+            expect: the BLAKE3 the whole object must have; without it the supplier's word counts.
+
+        Raises:
+            NotFound: the supplier has no such object.
+            IntegrityError: it is damaged there, or what came is not what it should be.
+        """
+        parts = [
+            part
+            async for part in self.stream(
+                node,
+                name,
+                offset,
+                length,
+                timeout=timeout,
+                max_size=max_size,
+                expect=expect,
+            )
+        ]
+        return b"".join(parts)
+
+    async def stream(
+        self,
+        node: NodeID,
+        name: str,
+        offset: int = 0,
+        length: int = -1,
+        *,
+        timeout: float = LONG_TIMEOUT,
+        max_size: int = MAX_OBJECT,
+        expect: bytes | None = None,
+    ) -> AsyncIterator[bytes | memoryview]:
+        """Fetch as ``get`` does, in pieces as they arrive.
+
+        Nothing is proven before the end: an ``IntegrityError`` after the last piece means that all
+        of it is worthless.
+        """
+        async with self._asked(node, m.GET, m.Get(name, offset, length), timeout) as response:
+            got = response.decode(m.Got)
+            end = got.size if length < 0 else min(got.size, offset + length)
+            want = max(0, end - offset)
+            if expect is not None and got.hash != expect:
+                raise IntegrityError(f"the supplier has other bytes under {name}")
+            if want > max_size:
+                raise IntegrityError(f"{name} has {want} bytes, at most {max_size} are expected")
+            hasher = blake3() if want == got.size else None
+            total = 0
+            async for part in response:
+                total += len(part)
+                if total > want:
+                    raise IntegrityError(f"the supplier sent more than {want} bytes of {name}")
+                if hasher is not None:
+                    hasher.update(part)
+                yield part
+            if total < want:
+                raise IntegrityError(f"the supplier sent {total} of {want} bytes of {name}")
+            if hasher is not None and hasher.digest() != got.hash:
+                raise IntegrityError(f"the bytes of {name} do not fit their hash")
+
+    async def delete(
+        self, node: NodeID, names: Sequence[str], timeout: float = SHORT_TIMEOUT
+    ) -> int:
+        """Remove objects from a supplier; those that are not there are passed over.
+
+        Returns:
+            How many were there.
+        """
+        deleted = 0
+        for at in range(0, len(names), m.DELETE_PAGE):
+            page = m.Delete(list(names[at : at + m.DELETE_PAGE]))
+            async with self._asked(node, m.DELETE, page, timeout) as response:
+                answer = response.decode(m.Deleted)
+            deleted += answer.deleted
+            self._note(node, answer.used, answer.count)
+        return deleted
+
+    async def list(
+        self, node: NodeID, prefix: str = "", timeout: float = SHORT_TIMEOUT
+    ) -> AsyncIterator[m.Entry]:
+        """All objects a supplier keeps for this customer, by name.
+
+        Args:
+            prefix: how the names begin.
+            timeout: seconds for each page.
+
+        Raises:
+            IntegrityError: the supplier's pages do not go forward.
+        """
+        after = ""
+        while True:
+            async with self._asked(node, m.LIST, m.List(prefix, after), timeout) as response:
+                page = response.decode(m.Listed)
+            for entry in page.entries:
+                # A hostile supplier could send pages for ever; names only rise and have an end.
+                if entry.name <= after or not entry.name.startswith(prefix):
+                    raise IntegrityError("the supplier lists its objects out of order")
+                after = entry.name
+                yield entry
+            if not page.more or not page.entries:
+                return
+
+    async def audit(
+        self, node: NodeID, name: str, key: bytes, timeout: float = LONG_TIMEOUT
+    ) -> bytes:
+        """Ask for the BLAKE3 of an object under a one-time key.
+
+        Args:
+            key: 32 bytes never used before.
+
+        Returns:
+            32 bytes, right only if the supplier has all of the object.
+        """
+        async with self._asked(node, m.AUDIT, m.Audit(name, key), timeout) as response:
+            return response.decode(m.Audited).digest
+
+    def _note(self, node: NodeID, used: int, count: int) -> None:
+        if self._on_usage is not None:
+            self._on_usage(node, used, count)
+
+    @contextlib.asynccontextmanager
+    async def _asked(
+        self, node: NodeID, method: str, args: object, timeout: float, body: Body = b""
+    ) -> AsyncIterator[Response]:
+        try:
+            async with asyncio.timeout(timeout):
+                with refusals():
+                    response = await self._network.request(
+                        node, method, args, body=body, timeout=timeout
+                    )
+                async with response:
+                    yield response
+        except TimeoutError as exc:
+            raise DeadlineExceeded(f"the supplier took longer than {timeout:g} s") from exc

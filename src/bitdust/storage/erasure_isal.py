@@ -13,7 +13,7 @@ import importlib.metadata
 from collections.abc import Sequence
 from functools import lru_cache
 
-from bitdust.storage.gf256 import parity_rows, recovery_rows
+from bitdust.storage.gf256 import PRODUCTS, parity_rows, recovery_rows
 
 MAX_CACHED_RECOVERIES = 64
 
@@ -36,12 +36,32 @@ def _candidates() -> list[str]:
     return [*bundled, "libisal.so.2"]
 
 
+def _computes_right(library: ctypes.CDLL) -> bool:
+    """Whether a small product comes out as in ``gf256``: a system's library may be any version."""
+    factors, size = bytes([3, 200]), 64
+    tables = ctypes.create_string_buffer(32 * len(factors))
+    library.ec_init_tables(2, 1, ctypes.create_string_buffer(factors, 2), tables)
+    sources = [bytes(range(size)), bytes(range(100, 100 + size))]
+    inputs = [ctypes.create_string_buffer(source, size) for source in sources]
+    output = ctypes.create_string_buffer(size)
+    library.ec_encode_data(
+        size,
+        2,
+        1,
+        tables,
+        (ctypes.c_void_p * 2)(*map(ctypes.addressof, inputs)),
+        (ctypes.c_void_p * 1)(ctypes.addressof(output)),
+    )
+    a, b = (source.translate(PRODUCTS[at]) for at, source in zip(factors, sources, strict=True))
+    return output.raw == bytes(x ^ y for x, y in zip(a, b, strict=True))
+
+
 @lru_cache(maxsize=1)
 def load_library() -> ctypes.CDLL:
-    """Find and open ISA-L.
+    """Find and open ISA-L, and see that it computes what the format says.
 
     Raises:
-        IsalUnavailable: no candidate can be opened or it lacks the functions.
+        IsalUnavailable: no candidate can be opened, has the functions and computes right.
     """
     for path in _candidates():
         try:
@@ -52,7 +72,8 @@ def load_library() -> ctypes.CDLL:
             library.ec_encode_data.restype = None
         except (OSError, AttributeError):
             continue
-        return library
+        if _computes_right(library):
+            return library
     raise IsalUnavailable("no ISA-L library found")
 
 

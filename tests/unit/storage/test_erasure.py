@@ -17,8 +17,9 @@ from bitdust.storage import (
     parse_ecc_map,
 )
 from bitdust.storage import erasure as erasure_module
+from bitdust.storage import erasure_isal as isal_module
 from bitdust.storage.erasure import Engine, choose_engine
-from bitdust.storage.erasure_isal import IsalEngine, IsalUnavailable
+from bitdust.storage.erasure_isal import IsalEngine, IsalUnavailable, load_library
 from bitdust.storage.erasure_pure import PureEngine
 from bitdust.storage.erasure_pyeclib import PyeclibEngine, PyeclibUnavailable
 from bitdust.storage.gf256 import inverse, invert, multiply, parity_rows
@@ -186,6 +187,28 @@ def test_engine_falls_back(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("bitdust.storage.erasure_pyeclib.PyeclibEngine", no_isal)
     assert choose_engine(4).name == "pure"
+
+
+def test_library_that_computes_something_else_is_not_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    load_library.cache_clear()
+    monkeypatch.setattr(isal_module, "_computes_right", lambda library: False)
+    try:
+        with pytest.raises(IsalUnavailable):
+            IsalEngine(4)
+    finally:
+        load_library.cache_clear()
+
+
+def test_no_library_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    load_library.cache_clear()
+    monkeypatch.setattr(isal_module, "_candidates", lambda: ["/nonexistent/libisal.so"])
+    try:
+        with pytest.raises(IsalUnavailable):
+            load_library()
+    finally:
+        load_library.cache_clear()
 
 
 def test_field() -> None:

@@ -15,6 +15,7 @@ from bitdust.storage import (
     BlockReader,
     BlockSpace,
     Fragment,
+    FragmentHeader,
     Layout,
     build_fragments,
     find_damaged,
@@ -220,6 +221,18 @@ def test_block_asked_for_is_the_one_given() -> None:
     with pytest.raises(IntegrityError):
         read_block(mixed, KEK, block_id=BLOCK)
     assert read_block(mixed | {1: whole[1]}, KEK, block_id=BLOCK).damaged == {2, 3}
+
+
+def test_fragment_that_claims_another_number_of_suppliers_is_left_out() -> None:
+    """Its forged header says that it alone is enough; the real ones must still be read."""
+    whole = stored(build(4))
+    header = parse_header(whole[0])
+    layout = Layout(2, len(PAYLOAD), STEP)
+    forged = FragmentHeader(BLOCK, layout, 0, header.wrapped_key, header.kind).to_bytes()
+    forged = forged.ljust(layout.fragment_size, b"?")
+    content = read_block({0: forged, 1: whole[1], 3: whole[3]}, KEK, block_id=BLOCK)
+    assert content.payload == PAYLOAD
+    assert content.damaged == {0}
 
 
 def test_wrong_key_is_noticed() -> None:

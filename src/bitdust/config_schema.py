@@ -138,6 +138,8 @@ class Kind(Protocol):
 def _as_text(raw: object) -> str:
     if isinstance(raw, bool) or not isinstance(raw, str | int | float):
         raise InvalidSetting(f"a value of type {type(raw).__name__} does not fit")
+    if isinstance(raw, int) and abs(raw) > MAX_INT:
+        raise InvalidSetting("the number is too large")
     return str(raw).strip()
 
 

@@ -1,1 +1,24 @@
-"""bitdust.client: see docs/architecture.md."""
+"""Clients of a running node: a plain one over HTTP, an asynchronous one over WebSocket.
+
+Both find port and secret in the node's home folder, raise the errors of ``bitdust.errors`` and
+return the ``result`` of the envelope.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bitdust.client.sync import Client
+
+if TYPE_CHECKING:
+    from bitdust.client.aio import AsyncClient
+
+__all__ = ["AsyncClient", "Client"]
+
+
+def __getattr__(name: str) -> object:
+    if name == "AsyncClient":  # the WebSocket library is loaded for those who use it only
+        from bitdust.client.aio import AsyncClient
+
+        return AsyncClient
+    raise AttributeError(name)

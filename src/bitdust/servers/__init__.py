@@ -1,1 +1,8 @@
-"""bitdust.servers: see docs/architecture.md."""
+"""The interfaces for programs of this machine: HTTP and WebSocket, thin, made from the registry."""
+
+from __future__ import annotations
+
+from bitdust.servers.http import HttpServer
+from bitdust.servers.websocket import WebSocketServer
+
+__all__ = ["HttpServer", "WebSocketServer"]

@@ -1,0 +1,56 @@
+"""One call of an operation: convert, run, put the outcome into the envelope."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from bitdust.api.envelope import failure, internal_failure, success
+from bitdust.api.parameters import Context
+from bitdust.api.registry import Operation
+from bitdust.errors import BitdustError
+
+if TYPE_CHECKING:
+    from bitdust.api.node import Node
+
+
+async def dispatch(
+    node: Node,
+    called: Operation[..., Any],
+    raw: Mapping[str, object],
+    *,
+    textual: bool = False,
+) -> dict[str, Any]:
+    """Call an operation with what a caller gave.
+
+    Args:
+        node: the node to act on.
+        called: the operation.
+        raw: parameters as they came.
+        textual: they are words and not JSON.
+
+    Returns:
+        The envelope; every failure is in it and none is raised.
+    """
+    log = structlog.get_logger("api")
+    started = time.perf_counter()
+    try:
+        arguments = called.bind(raw, Context(node.global_id, textual))
+        envelope = success(await called.function(node, **arguments))
+    except BitdustError as exc:
+        envelope = failure(exc)
+    except Exception:
+        error_id = node.random.token(6).hex()
+        log.exception("operation failed", method=called.name, error_id=error_id)
+        envelope = internal_failure(error_id)
+    if node.settings.get_bool("logs/api-enabled"):
+        log.info(
+            "api call",
+            method=called.name,
+            status=envelope["status"],
+            seconds=round(time.perf_counter() - started, 6),
+        )
+    return envelope

@@ -1,0 +1,149 @@
+"""The keys on this machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bitdust.api.blocking import in_pool
+from bitdust.api.envelope import Answer
+from bitdust.api.registry import DELETE, GET, POST, operation
+
+if TYPE_CHECKING:
+    from bitdust.api.node import Node
+from bitdust.ids import KeyID
+
+_SIGNATURE_FLAGS = ("include_signature", "generate_signature")
+
+
+@operation(GET("/key/get/v1"), cli="key get", ignored=_SIGNATURE_FLAGS)
+async def key_get(node: Node, key_id: KeyID, *, include_private: bool = False) -> dict[str, Any]:
+    """Show one key.
+
+    Args:
+        key_id: such as `photos$alice@server-a.com`; the alias alone names a key of your own.
+        include_private: with the private half as PEM text.
+
+    Returns:
+        `key_id`, `alias`, `label`, `creator`, `size`, `public`, `private`, `is_public` and more.
+
+    Raises:
+        NoIdentity: there is no identity yet.
+        NotFound: there is no such key.
+
+    Source: BitDust API, third generation, key_get.
+    """
+    return await in_pool(node, node.require_keys().view, key_id, include_private=include_private)
+
+
+@operation(GET("/key/list/v1"), cli="key list")
+async def keys_list(
+    node: Node, *, sort: bool = False, include_private: bool = False
+) -> list[dict[str, Any]]:
+    """List all keys on this machine, the master key first.
+
+    Args:
+        sort: accepted for older clients; the list is always sorted by key id.
+        include_private: with the private halves as PEM text.
+
+    Returns:
+        A list of keys as `key_get` shows them.
+
+    Raises:
+        NoIdentity: there is no identity yet.
+
+    Source: BitDust API, third generation, keys_list.
+    """
+    del sort
+    ring = node.require_keys()
+
+    def collect() -> list[dict[str, Any]]:
+        return [ring.view(key.key_id, include_private=include_private) for key in ring.list()]
+
+    return await in_pool(node, collect)
+
+
+@operation(
+    POST("/key/create/v1"),
+    cli="key create",
+    aliases={"alias": "key_alias"},
+    example={"key_alias": "abcd1234", "key_size": 2048, "label": "Cats and Dogs"},
+)
+async def key_create(
+    node: Node,
+    key_alias: str,
+    *,
+    key_size: int | None = None,
+    label: str = "",
+    active: bool = True,
+    include_private: bool = False,
+) -> dict[str, Any]:
+    """Make a new RSA key.
+
+    Args:
+        key_alias: name of the key: lower-case letters, digits, `_`, `-` and `.`.
+        key_size: 1024, 2048, 3072 or 4096 bits; the setting `personal/private-key-size` if not
+            given.
+        label: what the key is for, in your words.
+        active: whether services use it.
+        include_private: with the private half as PEM text in the answer.
+
+    Returns:
+        The key as `key_get` shows it.
+
+    Raises:
+        NoIdentity: there is no identity yet.
+        AlreadyExists: you have a key of that name.
+        InvalidName: the alias cannot name a key.
+        KeyProblem: no such size.
+
+    Source: BitDust API, third generation, key_create.
+    """
+    ring = node.require_keys()
+    size = key_size or node.settings.get_int("personal/private-key-size")
+    stored = await in_pool(node, ring.create, key_alias, size, label=label, active=active)
+    node.events.publish("key-generated", key_id=str(stored.key_id), label=stored.label)
+    return await in_pool(node, ring.view, stored.key_id, include_private=include_private)
+
+
+@operation(POST("/key/label/v1"), cli="key label", example={"label": "Man and Woman"})
+async def key_label(node: Node, key_id: KeyID, label: str) -> dict[str, Any]:
+    """Give a key another label.
+
+    Args:
+        key_id: the key.
+        label: the new label.
+
+    Returns:
+        The key as `key_get` shows it.
+
+    Raises:
+        NoIdentity: there is no identity yet.
+        NotFound: there is no such key.
+        InvalidInput: the master key, or a label that is too long.
+
+    Source: BitDust API, third generation, key_label.
+    """
+    ring = node.require_keys()
+    await in_pool(node, ring.set_label, key_id, label)
+    return await in_pool(node, ring.view, key_id)
+
+
+@operation(DELETE("/key/erase/v1"), POST("/key/erase/v1"), cli="key erase")
+async def key_erase(node: Node, key_id: KeyID) -> Answer:
+    """Forget a key and erase its file.
+
+    What was encrypted with it alone can no longer be read.
+
+    Args:
+        key_id: the key; the master key goes with the identity only.
+
+    Raises:
+        NoIdentity: there is no identity yet.
+        NotFound: there is no such key.
+        InvalidInput: it is the master key.
+
+    Source: BitDust API, third generation, key_erase.
+    """
+    await in_pool(node, node.require_keys().erase, key_id)
+    node.events.publish("key-erased", key_id=str(key_id))
+    return Answer(message=f"the key {key_id} was erased")

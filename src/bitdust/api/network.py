@@ -1,0 +1,271 @@
+"""The network: whether we are connected, to whom, and what travels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from bitdust.api.parameters import Range
+from bitdust.api.registry import GET, operation
+from bitdust.errors import NetworkError
+
+if TYPE_CHECKING:
+    from bitdust.api.node import Node
+
+_PROTOCOLS = {"protocols": ["tcp", "udp", "proxy"]}
+_CONNECTED = "CONNECTED"
+
+
+@operation(GET("/network/connected/v1"), cli="network connected")
+async def network_connected(
+    node: Node, *, wait_timeout: Annotated[float, Range(0, 600)] = 5.0
+) -> dict[str, Any]:
+    """Make sure that this node is connected to another one.
+
+    Answers at once when it is, and else waits for the first connection.
+
+    Args:
+        wait_timeout: seconds to wait.
+
+    Returns:
+        `connected`, the number of connections, and `service_network`.
+
+    Raises:
+        NoIdentity: there is no identity yet.
+        ServiceOff: the network is switched off.
+        NetworkError: no other node was connected within that time.
+
+    Source: BitDust API, third generation, network_connected.
+    """
+    import asyncio
+
+    network = node.require_network()
+    subscription = node.events.subscribe()
+    try:
+        async with asyncio.timeout(wait_timeout):
+            while not (count := _count_connected(network.connections())):
+                await subscription.collect()
+    except TimeoutError:
+        raise NetworkError(
+            f"not connected to any other node within {wait_timeout:g} s",
+            hint="see `bitdust network info`",
+        ) from None
+    finally:
+        node.events.unsubscribe(subscription)
+    return {"connected": count, "service_network": "started"}
+
+
+def _count_connected(rows: list[dict[str, Any]]) -> int:
+    return sum(1 for row in rows if row["state"] == _CONNECTED)
+
+
+@operation(GET("/network/info/v1"), GET("/network/details/v1"), cli="network info")
+async def network_info(
+    node: Node,
+    *,
+    suppliers: bool = True,
+    customers: bool = True,
+    cache: bool = True,
+    tcp: bool = True,
+    udp: bool = True,
+    proxy: bool = True,
+    dht: bool = True,
+) -> dict[str, Any]:
+    """Show the state of the network in detail.
+
+    Args:
+        suppliers: with your suppliers.
+        customers: with your customers.
+        cache: with the number of identities in the cache.
+        tcp: with connections and streams over TCP.
+        udp: accepted for older clients; there is no such transport in this version.
+        proxy: accepted for older clients; there is no such transport in this version.
+        dht: with the state of the DHT.
+
+    Returns:
+        `p2p_connector_state`, `network_connector_state`, `idurl`, `global_id`, `identity_sources`,
+        `identity_contacts`, `identity_revision`, and the parts that were asked for.
+
+    Raises:
+        NoIdentity: there is no identity yet.
+
+    Source: BitDust, second generation, network/info.
+    """
+    del udp, proxy
+    document = node.require_identity().document
+    rows = node.network.connections() if node.network is not None else []
+    connected = _count_connected(rows)
+    shown: dict[str, Any] = {
+        "p2p_connector_state": _CONNECTED if connected else "DISCONNECTED",
+        "network_connector_state": _CONNECTED if node.network is not None else "DISCONNECTED",
+        "idurl": str(document.idurl),
+        "global_id": str(document.global_id),
+        "identity_sources": [str(source) for source in document.sources],
+        "identity_contacts": list(document.contacts),
+        "identity_revision": document.revision,
+    }
+    if suppliers and node.customer is not None:
+        peers = node.customer.suppliers_list()
+        shown["suppliers"] = {
+            "desired": node.settings.get_int("services/customer/suppliers-number"),
+            "connected": _count_peers(peers),
+            "total": len(peers),
+            "peers": [_peer(row) for row in peers],
+        }
+    if customers and node.supplier is not None:
+        peers = node.supplier.customers_list()
+        shown["customers"] = {
+            "connected": _count_peers(peers),
+            "total": len(peers),
+            "peers": [_peer(row) for row in peers],
+        }
+    if cache:
+        shown["cache"] = {"total": await node.identities.count()}
+    if tcp and node.network is not None:
+        shown["tcp"] = {"sessions": rows, "streams": node.network.streams()}
+    if dht and node.dht is not None:
+        shown["dht"] = await _dht_view(node)
+    return shown
+
+
+def _count_peers(rows: list[dict[str, Any]]) -> int:
+    return sum(1 for row in rows if row.get("contact_state") == _CONNECTED)
+
+
+def _peer(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "idurl": row.get("idurl", ""),
+        "global_id": row.get("global_id", ""),
+        "state": row.get("contact_state", ""),
+    }
+
+
+async def _dht_view(node: Node) -> dict[str, Any]:
+    stats = await node.require_dht().stats()
+    return {
+        "udp_port": stats.port,
+        "bytes_received": stats.bytes_in,
+        "bytes_sent": stats.bytes_out,
+        "node_id": stats.my_id.hex(),
+        "contacts": stats.nodes,
+        "layers": [
+            {
+                "layer_id": layer,
+                "packets_received": counts.packets_in,
+                "packets_sent": counts.packets_out,
+                "data_store_items": counts.cache,
+            }
+            for layer, counts in sorted(stats.layers.items())
+        ],
+    }
+
+
+@operation(GET("/network/status/v1"), cli="network status")
+async def network_status(
+    node: Node,
+    *,
+    suppliers: bool = False,
+    customers: bool = False,
+    cache: bool = False,
+    tcp: bool = False,
+    udp: bool = False,
+    proxy: bool = False,
+    dht: bool = False,
+) -> dict[str, Any]:
+    """Show the state of the network in short; the same as `network_info`, with less of it.
+
+    Args:
+        suppliers: with your suppliers.
+        customers: with your customers.
+        cache: with the number of identities in the cache.
+        tcp: with connections and streams over TCP.
+        udp: accepted for older clients; there is no such transport in this version.
+        proxy: accepted for older clients; there is no such transport in this version.
+        dht: with the state of the DHT.
+
+    Returns:
+        See `network_info`.
+
+    Raises:
+        NoIdentity: there is no identity yet.
+
+    Source: BitDust, second generation, network/status.
+    """
+    return await network_info(
+        node,
+        suppliers=suppliers,
+        customers=customers,
+        cache=cache,
+        tcp=tcp,
+        udp=udp,
+        proxy=proxy,
+        dht=dht,
+    )
+
+
+@operation(
+    GET("/connection/list/v1"),
+    cli="connection list",
+    aliases={"wanted_protos": "protocols"},
+    example=_PROTOCOLS,
+)
+async def connections_list(
+    node: Node, *, protocols: list[str] | None = None
+) -> list[dict[str, Any]]:
+    """List open connections to other nodes.
+
+    Args:
+        protocols: only those of these transports, such as `tcp`.
+
+    Returns:
+        A list of `status`, `state`, `proto`, `host`, `global_id`, `idurl`, `bytes_sent` and
+        `bytes_received`.
+
+    Raises:
+        NoIdentity: there is no identity yet.
+        ServiceOff: the network is switched off.
+
+    Source: BitDust API, third generation, connections_list.
+    """
+    rows = node.require_network().connections()
+    return [row for row in rows if not protocols or row["proto"] in protocols]
+
+
+@operation(
+    GET("/stream/list/v1"),
+    cli="stream list",
+    aliases={"wanted_protos": "protocols"},
+    example=_PROTOCOLS,
+)
+async def streams_list(node: Node, *, protocols: list[str] | None = None) -> list[dict[str, Any]]:
+    """List data that is on its way to or from other nodes.
+
+    Args:
+        protocols: only those of these transports, such as `tcp`.
+
+    Returns:
+        A list of `proto`, `stream_id`, `type`, `bytes_current`, `bytes_total` and `progress`.
+
+    Raises:
+        NoIdentity: there is no identity yet.
+        ServiceOff: the network is switched off.
+
+    Source: BitDust API, third generation, streams_list.
+    """
+    rows = node.require_network().streams()
+    return [row for row in rows if not protocols or row["proto"] in protocols]
+
+
+@operation(GET("/packet/stats/v1"), GET("/packet/info/v1"), cli="packet stats")
+async def packets_stats(node: Node) -> dict[str, Any]:
+    """Count what was sent and received since the node started.
+
+    Returns:
+        `in` and `out`, each with `total_packets`, `total_bytes`, `failed_packets` and `peers`.
+
+    Raises:
+        NoIdentity: there is no identity yet.
+        ServiceOff: the network is switched off.
+
+    Source: BitDust API, third generation, packets_stats.
+    """
+    return node.require_network().packets_stats()

@@ -1,0 +1,224 @@
+"""What operations need from a node, as protocols.
+
+``bitdust.node.Node`` has all of it. Interfaces are built against this page, so the API imports
+nothing that stands above it, and a test can pass a small object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from bitdust.api.listening import EventConsumers
+    from bitdust.api.parameters import LocalPath, Target
+    from bitdust.clock import Clock, Random
+    from bitdust.config import Settings
+    from bitdust.dht import Dht
+    from bitdust.events import EventBus
+    from bitdust.identity import IdentityCache, IdentityDocument, KeyRing, LocalIdentity
+    from bitdust.ids import IDURL, GlobalID, KeyID, RemotePath
+    from bitdust.network import Network
+
+
+class StorageOperations(Protocol):
+    """The catalog and the jobs behind ``file_*`` and ``files_*``; results are JSON-ready."""
+
+    async def files_sync(self) -> Any: ...
+
+    async def files_list(
+        self,
+        remote_path: Target | None,
+        key_id: KeyID | None,
+        recursive: bool,
+        all_customers: bool,
+        include_uploads: bool,
+        include_downloads: bool,
+    ) -> Any: ...
+
+    async def file_exists(self, remote_path: Target) -> Any: ...
+
+    async def file_info(
+        self, remote_path: Target, include_uploads: bool, include_downloads: bool
+    ) -> Any: ...
+
+    async def file_create(
+        self, remote_path: RemotePath, as_folder: bool, exist_ok: bool, force_path_id: str | None
+    ) -> Any: ...
+
+    async def file_delete(self, remote_path: Target) -> Any: ...
+
+    async def files_uploads(self, include_running: bool, include_pending: bool) -> Any: ...
+
+    async def file_upload_start(
+        self, local_path: LocalPath, remote_path: Target, wait_result: bool, open_share: bool
+    ) -> Any: ...
+
+    async def file_upload_stop(self, remote_path: Target) -> Any: ...
+
+    async def files_downloads(self) -> Any: ...
+
+    async def file_download_start(
+        self,
+        remote_path: Target,
+        destination_path: LocalPath | None,
+        wait_result: bool,
+        open_share: bool,
+    ) -> Any: ...
+
+    async def file_download_stop(self, remote_path: Target) -> Any: ...
+
+    async def file_explore(self, local_path: LocalPath) -> Any: ...
+
+
+class CustomerOperations(Protocol):
+    """This node as a customer: its suppliers; results are JSON-ready."""
+
+    def suppliers_list(self) -> list[dict[str, Any]]: ...
+
+    async def change_supplier(self, position: int, newcomer: IdentityDocument | None) -> Any: ...
+
+    async def ping_suppliers(self) -> list[dict[str, Any]]: ...
+
+    async def lookup_suppliers(self, customer: IdentityDocument) -> dict[str, Any]: ...
+
+    async def space_consumed(self) -> dict[str, Any]: ...
+
+
+class SupplierOperations(Protocol):
+    """This node as a supplier: its customers; results are JSON-ready."""
+
+    def customers_list(self) -> list[dict[str, Any]]: ...
+
+    async def reject_customer(self, node: bytes) -> int: ...
+
+    async def ping_customers(self) -> list[dict[str, Any]]: ...
+
+    async def space_donated(self) -> dict[str, Any]: ...
+
+
+class Node(Protocol):
+    """One running node, as operations see it."""
+
+    @property
+    def home(self) -> Path: ...
+
+    @property
+    def settings(self) -> Settings: ...
+
+    @property
+    def events(self) -> EventBus: ...
+
+    @property
+    def consumers(self) -> EventConsumers:
+        """Who listens to events by long polling."""
+        ...
+
+    @property
+    def clock(self) -> Clock: ...
+
+    @property
+    def random(self) -> Random: ...
+
+    @property
+    def pool(self) -> Executor: ...
+
+    @property
+    def global_id(self) -> GlobalID | None:
+        """This node's person, None without an identity."""
+        ...
+
+    @property
+    def identities(self) -> IdentityCache:
+        """Other people's identity documents."""
+        ...
+
+    @property
+    def network(self) -> Network | None: ...
+
+    @property
+    def dht(self) -> Dht | None: ...
+
+    @property
+    def customer(self) -> CustomerOperations | None: ...
+
+    @property
+    def supplier(self) -> SupplierOperations | None: ...
+
+    def require_identity(self) -> LocalIdentity:
+        """This node's person.
+
+        Raises:
+            NoIdentity: there is none yet.
+        """
+        ...
+
+    def require_network(self) -> Network:
+        """The network.
+
+        Raises:
+            NoIdentity: there is no identity yet.
+            ServiceOff: it is switched off or not up yet.
+        """
+        ...
+
+    def require_dht(self) -> Dht:
+        """The DHT.
+
+        Raises:
+            ServiceOff: it is switched off or not up yet.
+        """
+        ...
+
+    def require_customer(self) -> CustomerOperations:
+        """This node as a customer.
+
+        Raises:
+            NoIdentity: there is no identity yet.
+            ServiceOff: it is switched off or not up yet.
+        """
+        ...
+
+    def require_supplier(self) -> SupplierOperations:
+        """This node as a supplier.
+
+        Raises:
+            NoIdentity: there is no identity yet.
+            ServiceOff: it is switched off or not up yet.
+        """
+        ...
+
+    async def create_identity(self, username: str, servers: Sequence[str]) -> Any:
+        """Make and register an identity, and bring up what needs one."""
+        ...
+
+    async def recover_identity(self, text: str, known_idurl: IDURL | None) -> Any:
+        """Bring an identity back from its backup, and bring up what needs one."""
+        ...
+
+    async def erase_identity(self, erase_private_key: bool) -> Any:
+        """Stop what needs the identity and remove it."""
+        ...
+
+    def require_keys(self) -> KeyRing:
+        """The key ring.
+
+        Raises:
+            NoIdentity: there is none yet.
+        """
+        ...
+
+    def require_storage(self) -> StorageOperations:
+        """The catalog and the jobs.
+
+        Raises:
+            NoIdentity: there is no identity yet.
+            ServiceOff: storage is switched off or not up yet.
+        """
+        ...
+
+    def request_stop(self, restart: bool = False) -> None:
+        """Begin to stop the process, and to start it again."""
+        ...

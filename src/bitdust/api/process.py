@@ -1,0 +1,103 @@
+"""The process of the node."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from bitdust import __version__
+from bitdust.api.registry import GET, operation
+from bitdust.errors import AccessDenied
+
+if TYPE_CHECKING:
+    from bitdust.api.node import Node
+
+
+@operation(GET("/process/stop/v1"), ignored=("instant",))
+async def process_stop(node: Node) -> None:
+    """Stop the node.
+
+    The answer is sent before connections are closed. Uploads and downloads go on at the next start.
+
+    Source: BitDust API, third generation, process_stop.
+    """
+    node.request_stop()
+
+
+@operation(GET("/process/restart/v1"), cli="process restart")
+async def process_restart(node: Node) -> dict[str, bool]:
+    """Stop the node and start it again.
+
+    Returns:
+        `restarted`, true.
+
+    Source: BitDust API, third generation, process_restart.
+    """
+    node.request_stop(restart=True)
+    return {"restarted": True}
+
+
+@operation(GET("/process/health/v1"), GET("/p/h"), GET("/p/h/v1"), cli="process health")
+async def process_health(node: Node) -> None:
+    """Answer if the node is running.
+
+    Source: BitDust API, third generation, process_health.
+    """
+    del node
+
+
+@operation(GET("/process/info/v1"), cli="process info")
+async def process_info(node: Node) -> dict[str, Any]:
+    """Show in short how the node is doing.
+
+    Returns:
+        `version`, `home`, `identity`, `config`, `key`, `contact` and `event`, with counts.
+
+    Source: BitDust, second generation, process/info.
+    """
+    ready = node.global_id is not None
+    suppliers = node.customer.suppliers_list() if node.customer is not None else []
+    customers = node.supplier.customers_list() if node.supplier is not None else []
+    connections = node.network.connections() if node.network is not None else []
+    return {
+        "version": __version__,
+        "home": str(node.home),
+        "config": {"options": len(node.settings.keys())},
+        "identity": {"ready": ready, "cache": await node.identities.count()},
+        "key": {"registered": len(node.require_keys().list()) if ready else 0},
+        "contact": {
+            "active": sum(1 for row in connections if row["state"] == "CONNECTED"),
+            "suppliers_total": len(suppliers),
+            "suppliers_active": _active(suppliers),
+            "customers": len(customers),
+        },
+        "event": {"total": sum(node.events.counts.values())},
+    }
+
+
+def _active(rows: list[dict[str, Any]]) -> int:
+    return sum(1 for row in rows if row.get("contact_state") == "CONNECTED")
+
+
+@operation(GET("/process/debug/v1"))
+async def process_debug(node: Node) -> None:
+    """Stop at a breakpoint and open the Python debugger in the terminal of the node.
+
+    Only for a node that was started with `bitdust daemon --foreground` in a terminal. Nothing else
+    runs until the debugger is left.
+
+    Raises:
+        AccessDenied: the node has no terminal.
+
+    Source: BitDust API, third generation, process_debug.
+    """
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise AccessDenied(
+            "this node was not started from a terminal",
+            hint="stop it and start it with `bitdust daemon --foreground`",
+        )
+    import pdb  # noqa: T100 - the debugger is what the caller asked for
+
+    debugger = pdb.Pdb()
+    debugger.prompt = f"(bitdust {__version__} at {node.home}) "
+    debugger.set_trace()

@@ -1,0 +1,101 @@
+"""The command ``bitdust``: local commands, and those that the registry declares.
+
+Kept light: nothing here loads the engine, a server or a cryptographic library, so that the first
+line of output comes at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from bitdust import __version__
+from bitdust.api.envelope import failure
+from bitdust.cli.local import LOCAL_COMMANDS
+from bitdust.cli.output import print_error, print_json
+from bitdust.cli.runner import EXIT_INTERRUPTED, Reported, exit_code, shared_options
+from bitdust.cli.tree import NounGroup, nouns
+from bitdust.errors import BitdustError
+
+
+class Root(click.Group):
+    """The command itself."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "bitdust",
+            help="A private peer-to-peer engine: files encrypted, cut into fragments and kept on "
+            "other people's machines.",
+            epilog="Exit codes are listed in docs/cli.md. Every command takes --help.",
+            params=[
+                *shared_options(),
+                click.Option(
+                    ["--version"],
+                    is_flag=True,
+                    is_eager=True,
+                    expose_value=False,
+                    callback=_print_version,
+                    help="Print the version.",
+                ),
+            ],
+            context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+        )
+        self._local = {str(command.name): command for command in LOCAL_COMMANDS}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*self._local, *nouns(ctx)})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in self._local:
+            return self._local[cmd_name]
+        return NounGroup(cmd_name) if cmd_name in nouns(ctx) else None
+
+
+def _print_version(context: click.Context, _: click.Parameter, value: bool) -> None:
+    if value:
+        click.echo(f"bitdust {__version__}")
+        context.exit()
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run one command line.
+
+    Args:
+        arguments: words after ``bitdust``; those of the process when None.
+
+    Returns:
+        The exit code.
+    """
+    as_json = "--json" in (sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = Root().main(args=arguments, prog_name="bitdust", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except Reported as exc:
+        if as_json:
+            print_json(exc.envelope)
+        print_error(exc.error.message, exc.error.hint)
+        return exit_code(exc.error, exc.envelope)
+    except BitdustError as exc:
+        if as_json:
+            print_json(failure(exc))
+        print_error(exc.message, exc.hint)
+        return exit_code(exc)
+    except click.ClickException as exc:
+        context = getattr(exc, "ctx", None)
+        hint = f"see `{context.command_path} --help`" if context is not None else ""
+        print_error(exc.format_message(), hint)
+        return exc.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        print_error("interrupted")
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader of a pipe is gone; what is still buffered must not be flushed to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def main() -> None:
+    """Entry point of the ``bitdust`` script."""
+    sys.exit(run())

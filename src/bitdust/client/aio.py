@@ -1,0 +1,143 @@
+"""An asynchronous client over WebSocket: many calls at one time, and the node's events."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlencode
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
+
+from bitdust.api.envelope import error_from
+from bitdust.api.secret import read_secret
+from bitdust.config import Settings
+from bitdust.errors import AccessDenied, DeadlineExceeded, NotFound, NotRunning
+
+MAX_ANSWER = 256 * 1024 * 1024
+MAX_EVENTS = 10_000
+"""Events kept for a reader that does not collect them; the oldest go first."""
+CONNECT_TIMEOUT = 10.0
+
+
+class AsyncClient:
+    """Calls operations of a running node; use it as ``async with AsyncClient(home) as client``.
+
+    Args:
+        home: the node's home folder.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self._connection: ClientConnection | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._numbers = count(1)
+        self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._events: asyncio.Queue[tuple[str, dict[str, Any]] | None] = asyncio.Queue()
+
+    async def __aenter__(self) -> Self:
+        settings = Settings(self.home)
+        port = settings.get_int("interface/api/web-socket-port")
+        query = urlencode({"api_secret": read_secret(self.home)})
+        try:
+            self._connection = await connect(
+                f"ws://127.0.0.1:{port}/?{query}",
+                max_size=MAX_ANSWER,
+                open_timeout=CONNECT_TIMEOUT,
+                compression=None,
+                proxy=None,
+            )
+        except InvalidHandshake:
+            raise AccessDenied(
+                "access denied", hint=f"the node on port {port} may belong to another home"
+            ) from None
+        except (OSError, TimeoutError):
+            raise NotRunning(f"no daemon is running in {self.home}") from None
+        self._reader = asyncio.create_task(self._read(), name="api client")
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._connection is not None:
+            await self._connection.close()
+        if self._reader is not None:
+            self._reader.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._reader
+
+    async def call(self, method: str, *, timeout: float | None = None, **arguments: Any) -> Any:
+        """Call an operation.
+
+        Args:
+            method: its name, such as ``file_info``.
+            timeout: seconds to wait for the answer, None for ever.
+            arguments: its parameters, as JSON values.
+
+        Returns:
+            The ``result`` of the envelope, None when it has none.
+
+        Raises:
+            NotRunning: the node is not reachable, or no longer.
+            DeadlineExceeded: it did not answer in time.
+            BitdustError: whatever the operation raised.
+        """
+        if self._connection is None or self._reader is None or self._reader.done():
+            raise NotRunning("the connection to the node is closed")
+        number = next(self._numbers)
+        answer = asyncio.get_running_loop().create_future()
+        self._waiting[number] = answer
+        message = {"command": "api_call", "method": method, "kwargs": arguments, "call_id": number}
+        try:
+            await self._connection.send(json.dumps(message))
+            async with asyncio.timeout(timeout):
+                payload = await answer
+        except ConnectionClosed:
+            raise NotRunning("the node closed the connection") from None
+        except TimeoutError:
+            raise DeadlineExceeded(f"the node did not answer {method} in time") from None
+        finally:
+            self._waiting.pop(number, None)
+        envelope = payload.get("response")
+        if envelope is None:
+            raise NotFound("; ".join(payload.get("errors", [])), hint=payload.get("hint", ""))
+        if envelope.get("status") != "OK":
+            raise error_from(envelope)
+        return envelope.get("result")
+
+    async def events(self) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+        """The node's events as ``(event_id, data)``, until the connection closes."""
+        while (event := await self._events.get()) is not None:
+            yield event
+        self._events.put_nowait(None)
+
+    async def _read(self) -> None:
+        assert self._connection is not None
+        try:
+            async for raw in self._connection:
+                message = json.loads(raw)
+                payload = message.get("payload", {})
+                if message.get("type") == "event":
+                    if self._events.qsize() >= MAX_EVENTS:
+                        self._events.get_nowait()
+                    self._events.put_nowait((payload["event_id"], payload["data"]))
+                    continue
+                waiting = self._waiting.get(payload.get("call_id"))
+                if waiting is not None and not waiting.done():
+                    waiting.set_result(payload)
+        except ConnectionClosed:
+            pass
+        finally:
+            for waiting in self._waiting.values():
+                if not waiting.done():
+                    waiting.set_exception(NotRunning("the node closed the connection"))
+            self._events.put_nowait(None)

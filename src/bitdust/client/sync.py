@@ -1,0 +1,150 @@
+"""A blocking client over HTTP, small enough for the command line to start quickly."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bitdust.api.envelope import error_from
+from bitdust.api.registry import Operation, Registry, build_registry
+from bitdust.api.secret import read_secret
+from bitdust.config import Settings
+from bitdust.errors import (
+    AccessDenied,
+    BitdustError,
+    DeadlineExceeded,
+    IntegrityError,
+    NotRunning,
+)
+
+HOST = "127.0.0.1"
+DEFAULT_TIMEOUT = 60.0
+MAX_ANSWER = 256 * 1024 * 1024
+"""Bytes of the longest answer that is read."""
+
+
+class Client:
+    """Calls operations of the node that runs in a home folder; safe to use from several threads.
+
+    Args:
+        home: the node's home folder.
+        registry: the operations, built when not given.
+        timeout: seconds to wait for an answer, None for ever.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        *,
+        registry: Registry | None = None,
+        timeout: float | None = DEFAULT_TIMEOUT,
+    ) -> None:
+        self.home = home
+        self._registry = registry or build_registry()
+        self._timeout = timeout
+        self._settings = Settings(home)
+
+    def call(self, method: str, **arguments: Any) -> Any:
+        """Call an operation.
+
+        Args:
+            method: its name, such as ``file_info``.
+            arguments: its parameters, as JSON values.
+
+        Returns:
+            The ``result`` of the envelope, None when it has none.
+
+        Raises:
+            NotRunning: no node answers.
+            BitdustError: whatever the operation raised.
+        """
+        envelope = self.envelope(method, arguments)
+        if envelope.get("status") != "OK":
+            raise error_from(envelope)
+        return envelope.get("result")
+
+    def envelope(
+        self, method: str, arguments: Mapping[str, Any], *, timeout: float | None = -1.0
+    ) -> dict[str, Any]:
+        """Call an operation and return the whole envelope, failures included.
+
+        Raises:
+            NotRunning: no node answers.
+            DeadlineExceeded: it did not answer in time.
+            BitdustError: the method does not exist, or what answers is no node.
+        """
+        wait = self._timeout if timeout == -1.0 else timeout
+        called = self._registry.named(method)
+        given = {name: value for name, value in arguments.items() if value is not None}
+        raw = self._exchange(called, given, wait)
+        try:
+            envelope = json.loads(raw)
+        except (ValueError, RecursionError):
+            envelope = None
+        if not isinstance(envelope, dict) or "status" not in envelope:
+            raise IntegrityError(
+                f"what answers on port {self.port} is not a bitdust node",
+                hint="see `bitdust config get interface/api/rest-http-port`",
+            )
+        if envelope.get("code") == AccessDenied.code and envelope.get("errors") == [
+            "access denied"
+        ]:
+            envelope["hint"] = (
+                f"the node on port {self.port} may belong to another home than {self.home}"
+            )
+        return envelope
+
+    @property
+    def port(self) -> int:
+        """The port of the node's HTTP interface, from its settings."""
+        return self._settings.get_int("interface/api/rest-http-port")
+
+    def is_running(self) -> bool:
+        """Whether a node of this home answers."""
+        try:
+            return self.envelope("process_health", {}, timeout=5.0).get("status") == "OK"
+        except BitdustError:
+            return False
+
+    def _exchange(
+        self, called: Operation[..., Any], arguments: Mapping[str, Any], timeout: float | None
+    ) -> bytes:
+        from http.client import HTTPConnection, HTTPException
+        from urllib.parse import urlencode
+
+        route = next(route for route in called.routes if "{" not in route.path)
+        headers = {"api_secret": read_secret(self.home)}
+        target, body = route.path, None
+        if route.verb == "GET":
+            words = {name: _as_word(value) for name, value in arguments.items()}
+            target += "?" + urlencode(words, errors="surrogateescape") if words else ""
+        else:
+            body = json.dumps(arguments).encode("ascii")
+            headers["Content-Type"] = "application/json"
+        connection = HTTPConnection(HOST, self.port, timeout=timeout)
+        try:
+            connection.request(route.verb, target, body, headers)
+            return connection.getresponse().read(MAX_ANSWER)
+        except TimeoutError:
+            raise DeadlineExceeded(
+                f"the node did not answer {called.name} within {timeout:g} s"
+            ) from None
+        except ConnectionRefusedError:
+            raise NotRunning(f"no daemon is running in {self.home}") from None
+        except (OSError, HTTPException) as exc:
+            raise NotRunning(
+                f"the daemon in {self.home} ended the connection: {type(exc).__name__}",
+                hint=f"it may be stopping; its log is in {self.home / 'logs'}",
+            ) from exc
+        finally:
+            connection.close()
+
+
+def _as_word(value: object) -> str:
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    if isinstance(value, list | tuple):
+        return ",".join(map(str, value))
+    return json.dumps(value) if isinstance(value, dict) else str(value)

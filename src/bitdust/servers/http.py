@@ -1,0 +1,229 @@
+"""The HTTP interface: every operation on 127.0.0.1, for programs that know the secret.
+
+Status is 200 for every answer of ours, failures included, as clients of BitDust expect; the
+envelope tells. Only requests that are no HTTP at all get another status, from the HTTP library.
+
+Source: BitDust API, third generation, HTTP Rest API and Access.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+import structlog
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from bitdust.api.dispatch import dispatch
+from bitdust.api.envelope import failure, internal_failure
+from bitdust.api.registry import Operation, Registry
+from bitdust.errors import AccessDenied, BitdustError, InvalidInput, Stopped
+from bitdust.servers.encoding import decode_object, encode
+from bitdust.servers.guard import is_local_origin, is_own_host, is_secret
+from bitdust.servers.sockets import listen_on_loopback
+
+if TYPE_CHECKING:
+    from bitdust.api.node import Node
+
+MAX_BODY = 1024 * 1024
+"""Bytes of the longest request body."""
+MAX_HEADERS = 32 * 1024
+"""Bytes of a request's head, query included."""
+MAX_CONNECTIONS = 256
+"""Connections and running calls at one time; more are turned away with status 503."""
+KEEP_ALIVE = 30
+"""Seconds an idle connection stays open."""
+LARGE_ANSWER = 500
+"""Entries of a list from which an answer is encoded in the pool and not on the loop."""
+
+PORT_SETTING = "interface/api/rest-http-port"
+_VERBS = ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"]
+
+
+class _Server(uvicorn.Server):
+    """uvicorn in somebody else's loop: no signal handlers, and it says when it runs."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = asyncio.Event()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        self.ready.set()
+
+
+class HttpServer:
+    """Serves a registry over HTTP on the loopback interface.
+
+    Args:
+        node: what operations act on.
+        registry: the operations.
+        port: TCP port, 0 for any free one.
+        secret: what callers must send as ``api_secret``, in a header or the query; None for no
+            check.
+    """
+
+    def __init__(self, node: Node, registry: Registry, *, port: int, secret: str | None) -> None:
+        self._node = node
+        self._registry = registry
+        self._secret = secret
+        self.port = port
+        self._server: _Server | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._closing = asyncio.Event()
+        self._log = structlog.get_logger("http")
+
+    async def start(self) -> int:
+        """Begin to serve.
+
+        Returns:
+            The port.
+
+        Raises:
+            PortInUse: the port is taken.
+        """
+        listener = listen_on_loopback(self.port, PORT_SETTING)
+        self.port = listener.getsockname()[1]
+        grace = self._node.settings.get_float("interface/api/shutdown-timeout")
+        app = Starlette(routes=[Route("/{path:path}", self._handle, methods=_VERBS)])
+        config = uvicorn.Config(
+            app,
+            http="h11",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            limit_concurrency=MAX_CONNECTIONS,
+            timeout_keep_alive=KEEP_ALIVE,
+            timeout_graceful_shutdown=max(1, round(grace)),
+            h11_max_incomplete_event_size=MAX_HEADERS,
+        )
+        self._server = _Server(config)
+        self._task = asyncio.create_task(self._server.serve(sockets=[listener]), name="http")
+        ready = asyncio.create_task(self._server.ready.wait())
+        await asyncio.wait({self._task, ready}, return_when=asyncio.FIRST_COMPLETED)
+        ready.cancel()
+        if self._task.done():
+            self._task.result()
+        self._log.info("http interface is up", port=self.port)
+        return self.port
+
+    async def stop(self) -> None:
+        """End waiting calls, let the others finish for a while, and close."""
+        self._closing.set()
+        if self._server is not None and self._task is not None:
+            self._server.should_exit = True
+            with suppress(asyncio.CancelledError):
+                await self._task
+        self._server = self._task = None
+
+    async def _handle(self, request: Request) -> Response:
+        started = time.perf_counter()
+        try:
+            envelope = await self._answer(request)
+        except BitdustError as exc:
+            envelope = failure(exc)
+        envelope["execution"] = f"{time.perf_counter() - started:.6f}"
+        return await self._respond(envelope)
+
+    async def _respond(self, envelope: dict[str, Any]) -> Response:
+        result = envelope.get("result")
+        try:
+            if isinstance(result, list | dict) and len(result) > LARGE_ANSWER:
+                loop = asyncio.get_running_loop()
+                body = await loop.run_in_executor(
+                    self._node.pool, lambda: encode(envelope, pretty=True)
+                )
+            else:
+                body = encode(envelope, pretty=True)
+        except (TypeError, ValueError):
+            error_id = self._node.random.token(6).hex()
+            self._log.exception("an answer is not JSON", error_id=error_id)
+            body = encode(internal_failure(error_id), pretty=True)
+        return Response(body, media_type="application/json")
+
+    async def _answer(self, request: Request) -> dict[str, Any]:
+        query: dict[str, object] = {}
+        for name, value in request.query_params.multi_items():
+            query.setdefault(name, value)  # the first value of a name counts
+        self._admit(request, query)
+        called, in_path = self._registry.route(request.method, request.scope["path"])
+        if request.method == "GET":
+            return await self._call(request, called, {**query, **in_path}, textual=True)
+        body = decode_object(await self._read_body(request))
+        return await self._call(request, called, {**query, **body, **in_path}, textual=False)
+
+    def _admit(self, request: Request, query: dict[str, object]) -> None:
+        in_query = query.pop("api_secret", None)
+        given = request.headers.get("api_secret") or (str(in_query) if in_query else None)
+        if not is_own_host(request.headers.get("host", ""), self.port):
+            raise AccessDenied(
+                "access denied", hint=f"address this server as 127.0.0.1:{self.port}"
+            )
+        if not is_local_origin(request.headers.get("origin")):
+            raise AccessDenied("access denied", hint="web pages of other machines may not call")
+        if not is_secret(given, self._secret):
+            raise AccessDenied(
+                "access denied", hint="send the content of metadata/apisecret as header api_secret"
+            )
+
+    async def _read_body(self, request: Request) -> bytes:
+        declared = request.headers.get("content-length", "0")
+        too_long = InvalidInput(f"the request is longer than {MAX_BODY} bytes")
+        if not declared.isdecimal() or int(declared[:20]) > MAX_BODY:
+            raise too_long
+        body = bytearray()
+        try:
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MAX_BODY:
+                    raise too_long
+        except ClientDisconnect:
+            raise Stopped("the caller went away") from None
+        return bytes(body)
+
+    async def _call(
+        self,
+        request: Request,
+        called: Operation[..., Any],
+        raw: dict[str, object],
+        *,
+        textual: bool,
+    ) -> dict[str, Any]:
+        work = dispatch(self._node, called, raw, textual=textual)
+        if not called.long_poll:
+            return await work
+        # A long poll ends when its caller goes away, so that no event is collected for nobody.
+        call = asyncio.create_task(work, name=called.name)
+        ends = {
+            asyncio.create_task(self._closing.wait()),
+            asyncio.create_task(_disconnected(request)),
+        }
+        try:
+            await asyncio.wait({call, *ends}, return_when=asyncio.FIRST_COMPLETED)
+            if call.done():
+                return call.result()
+            raise Stopped("the node is stopping")
+        finally:
+            for task in (call, *ends):
+                task.cancel()
+            await asyncio.gather(call, *ends, return_exceptions=True)
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,236 @@
+"""The WebSocket interface: calls and their answers, and every event of the node as it happens.
+
+A client sends ``{"command": "api_call", "method", "kwargs", "call_id"}`` and receives
+``{"type": "api_call", "payload": {"call_id", "response"}}``, alone. Events come to all clients as
+``{"type": "event", "payload": {"event_id", "data"}}``.
+
+Source: BitDust API, third generation, WebSocket and Access.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
+
+import structlog
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
+
+from bitdust.api.dispatch import dispatch
+from bitdust.api.envelope import internal_failure
+from bitdust.api.registry import Registry
+from bitdust.errors import BitdustError
+from bitdust.servers.encoding import decode_object, encode
+from bitdust.servers.guard import is_local_origin, is_own_host, is_secret
+from bitdust.servers.sockets import listen_on_loopback
+
+if TYPE_CHECKING:
+    from bitdust.api.node import Node
+
+MAX_MESSAGE = 1024 * 1024
+"""Bytes of the longest message from a client."""
+MAX_CLIENTS = 64
+MAX_CALLS = 32
+"""Calls of one client that may run at one time; further messages wait unread."""
+MAX_OUTGOING = 200
+"""Messages that may wait for a client; one that leaves more unread is dropped."""
+MAX_WRITE_BUFFER = 256 * 1024
+SLOW_CLIENT = 1013
+"""Close code for a client that does not read (RFC 6455 registry: try again later)."""
+
+PORT_SETTING = "interface/api/web-socket-port"
+
+
+class _Client:
+    """One connection: its outgoing queue and its running calls."""
+
+    def __init__(self, connection: ServerConnection) -> None:
+        self.connection = connection
+        self.outgoing: asyncio.Queue[bytes] = asyncio.Queue(MAX_OUTGOING)
+        self.calls: set[asyncio.Task[None]] = set()
+        self.free = asyncio.Semaphore(MAX_CALLS)
+        self.slow = asyncio.Event()
+
+    def push(self, message: bytes) -> None:
+        """Queue a message; marks the client as slow when there is no room."""
+        try:
+            self.outgoing.put_nowait(message)
+        except asyncio.QueueFull:
+            self.slow.set()
+
+
+class WebSocketServer:
+    """Serves a registry and the event bus over WebSocket on the loopback interface.
+
+    Args:
+        node: what operations act on.
+        registry: the operations.
+        port: TCP port, 0 for any free one.
+        secret: what callers must give as query argument ``api_secret`` or ``a``; None for no check.
+    """
+
+    def __init__(self, node: Node, registry: Registry, *, port: int, secret: str | None) -> None:
+        self._node = node
+        self._registry = registry
+        self._secret = secret
+        self.port = port
+        self._server: Server | None = None
+        self._pump: asyncio.Task[None] | None = None
+        self._clients: set[_Client] = set()
+        self._log = structlog.get_logger("websocket")
+
+    async def start(self) -> int:
+        """Begin to serve.
+
+        Returns:
+            The port.
+
+        Raises:
+            PortInUse: the port is taken.
+        """
+        listener = listen_on_loopback(self.port, PORT_SETTING)
+        self.port = listener.getsockname()[1]
+        self._server = await serve(
+            self._converse,
+            sock=listener,
+            process_request=self._admit,
+            max_size=MAX_MESSAGE,
+            max_queue=4,
+            write_limit=MAX_WRITE_BUFFER,
+            server_header=None,
+            compression=None,
+            logger=_quiet_logger(),
+        )
+        self._pump = asyncio.create_task(self._push_events(), name="websocket events")
+        self._log.info("websocket interface is up", port=self.port)
+        return self.port
+
+    async def stop(self) -> None:
+        """Close all connections, end their calls and stop listening."""
+        if self._pump is not None:
+            self._pump.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._pump
+        if self._server is not None:
+            self._server.close()
+            await self._server.wait_closed()
+        self._server = self._pump = None
+
+    def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
+        query = parse_qs(urlsplit(request.path).query, max_num_fields=16)
+        given = next(iter(query.get("api_secret") or query.get("a") or ()), None)
+        hosts = request.headers.get_all("Host")
+        origins = request.headers.get_all("Origin")
+        reason = ""
+        if len(hosts) != 1 or not is_own_host(hosts[0], self.port):
+            reason = "host"
+        elif not all(is_local_origin(origin) for origin in origins):
+            reason = "origin"
+        elif not is_secret(given, self._secret):
+            reason = "secret"
+        if reason:
+            self._node.events.publish("web-socket-access-denied", reason=reason)
+            return connection.respond(HTTPStatus.FORBIDDEN, "access denied\n")
+        if len(self._clients) >= MAX_CLIENTS:
+            return connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, "too many clients\n")
+        return None
+
+    async def _converse(self, connection: ServerConnection) -> None:
+        client = _Client(connection)
+        self._clients.add(client)
+        tasks = {
+            asyncio.create_task(self._read(client), name="websocket reader"),
+            asyncio.create_task(self._write(client), name="websocket writer"),
+            asyncio.create_task(client.slow.wait(), name="websocket watch"),
+        }
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._clients.discard(client)
+            running = tasks | client.calls
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+        if client.slow.is_set():
+            self._log.info("a client that does not read was dropped")
+            connection.transport.abort()
+
+    async def _read(self, client: _Client) -> None:
+        with suppress(ConnectionClosed):
+            while True:
+                await client.free.acquire()
+                message = await client.connection.recv()
+                task = asyncio.create_task(self._serve_message(client, message), name="call")
+                client.calls.add(task)
+                task.add_done_callback(client.calls.discard)
+                task.add_done_callback(lambda _: client.free.release())
+
+    async def _write(self, client: _Client) -> None:
+        with suppress(ConnectionClosed):
+            while True:
+                message = await client.outgoing.get()
+                await client.connection.send(message, text=True)
+
+    async def _serve_message(self, client: _Client, message: str | bytes) -> None:
+        payload = await self._payload(message)
+        if payload is not None:
+            client.push(self._encode(payload))
+
+    async def _payload(self, message: str | bytes) -> dict[str, Any] | None:
+        """The answer to one message; None where BitDust keeps silent too."""
+        try:
+            request = decode_object(message)
+        except BitdustError as exc:
+            return {"call_id": None, "errors": [exc.message], "code": exc.code}
+        if request.get("command") != "api_call":
+            return None
+        call_id = request.get("call_id")
+        method, arguments = request.get("method"), request.get("kwargs")
+        if not isinstance(method, str) or not method:
+            return {"call_id": call_id, "errors": ["api method name was not provided"]}
+        if arguments is not None and not isinstance(arguments, Mapping):
+            return {"call_id": call_id, "errors": ["kwargs: must be a JSON object"]}
+        try:
+            called = self._registry.named(method)
+        except BitdustError as exc:
+            return {"call_id": call_id, "errors": ["invalid api method name"], "hint": exc.hint}
+        response = await dispatch(self._node, called, arguments or {})
+        return {"call_id": call_id, "response": response}
+
+    def _encode(self, payload: dict[str, Any]) -> bytes:
+        try:
+            return encode({"type": "api_call", "payload": payload}, pretty=False)
+        except (TypeError, ValueError):
+            error_id = self._node.random.token(6).hex()
+            self._log.exception("an answer is not JSON", error_id=error_id)
+            answer = {"call_id": payload["call_id"], "response": internal_failure(error_id)}
+            return encode({"type": "api_call", "payload": answer}, pretty=False)
+
+    async def _push_events(self) -> None:
+        subscription = self._node.events.subscribe(MAX_OUTGOING)
+        try:
+            while True:
+                events = await subscription.collect()
+                if subscription.dropped:
+                    subscription = self._node.events.subscribe(MAX_OUTGOING)
+                for event in events:
+                    payload = {"event_id": event.event_id, "data": event.data}
+                    message = encode({"type": "event", "payload": payload}, pretty=False)
+                    for client in list(self._clients):
+                        client.push(message)
+        finally:
+            self._node.events.unsubscribe(subscription)
+
+
+def _quiet_logger() -> Any:
+    """A logger for the library, whose notes about broken handshakes are not ours to repeat."""
+    import logging
+
+    logger = logging.Logger("websockets.server.quiet", level=logging.CRITICAL + 1)
+    logger.addHandler(logging.NullHandler())
+    return logger

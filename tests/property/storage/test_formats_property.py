@@ -277,3 +277,25 @@ def test_header_round_trip(
     header = FragmentHeader(block_id, Layout(n, size, stripe), index, wrapped, kind)
     assert len(header.to_bytes()) == HEADER_SIZE
     assert parse_header(header.to_bytes()) == header
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", SUPPLIER_COUNTS)
+def test_full_blocks_survive_the_loss_of_half_and_damage(n: int) -> None:
+    """Blocks of full size; of the fragments left beyond the needed ones, one is damaged."""
+    for round_ in range(4):
+        payload = blake3(b"full %d %d" % (n, round_)).digest(16 * 1024 * 1024 - round_)
+        built = build_fragments(BLOCK, KEY, wrap_key(KEK, KEY), n, [payload])
+        whole = {fragment.index: fragment.to_bytes() for fragment in built}
+        weights = blake3(b"order %d %d" % (n, round_)).digest(2 * n)
+        order = sorted(range(n), key=lambda at: weights[2 * at : 2 * at + 2])
+        need = fragments_needed(n)
+        assert read_block({i: whole[i] for i in order[:need]}, KEK).payload == payload
+        bad = bytearray(whole[order[0]])
+        bad[HEADER_SIZE + len(bad) // 2] ^= 1
+        some = {i: whole[i] for i in order[: need + 1]} | {order[0]: bytes(bad)}
+        content = read_block(some, KEK, compare=True)
+        assert content.payload == payload
+        assert content.damaged == {order[0]}
+        del some[order[0]]
+        assert rebuild_fragment(some, order[0], built[order[0]].digest) == whole[order[0]]

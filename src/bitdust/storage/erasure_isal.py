@@ -9,7 +9,6 @@ measurements.
 from __future__ import annotations
 
 import ctypes
-import importlib.metadata
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -23,7 +22,9 @@ class IsalUnavailable(Exception):
 
 
 def _candidates() -> list[str]:
-    """Paths of the library in the pyeclib wheel, then the system's own names for it."""
+    """Paths of the library in the pyeclib wheel, then the system's own name for it."""
+    import importlib.metadata  # takes 50 ms, and most commands of the command line code nothing
+
     try:
         files = importlib.metadata.distribution("pyeclib").files or []
     except importlib.metadata.PackageNotFoundError:

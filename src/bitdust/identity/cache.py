@@ -111,13 +111,15 @@ class IdentityCache:
         """The document of the person at ``idurl``, asked for again when older than ``max_age``.
 
         Args:
-            max_age: seconds; 0 always asks. When no server answers, the known copy is given.
+            max_age: seconds; 0 always asks. When no server gives a proper document, the known copy
+                is given.
             replace: accept another key than the known one.
 
         Raises:
             NotFound: the server knows no such name, and neither does the cache.
             IdentityServerError: the server is away and nothing is known.
-            IntegrityError: the server gave something else than this person's signed document.
+            IntegrityError: the server gave the document of another key, or nothing is known and it
+                gave no proper document.
         """
         known = await self.get(idurl)
         places = [idurl]
@@ -133,7 +135,8 @@ class IdentityCache:
         for place in places:
             try:
                 document = await self._fetch(place)
-            except (IdentityServerError, NotFound) as exc:
+            except (IdentityServerError, NotFound, IntegrityError) as exc:
+                # Nonsense, such as the login page of a hotel, is no better than no answer.
                 failure = exc if place == idurl else failure
                 continue
             if place != idurl and known is not None and document.node_id != known.node_id:
@@ -141,7 +144,7 @@ class IdentityCache:
             return await self.add(document, served_at=place, replace=replace)
         if known is None:
             raise failure
-        self._log.info("identity server away, known copy used", idurl=str(idurl))
+        self._log.info("known identity used", idurl=str(idurl), reason=failure.message)
         return known
 
     async def pin(self, node_id: bytes) -> None:

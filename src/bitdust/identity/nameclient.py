@@ -123,7 +123,10 @@ class _Exchange:
                     self._method, f"/{self._idurl.username}.xml", body=self._body, headers=headers
                 )
             with contextlib.closing(connection.getresponse()) as response:
-                return response.status, response.read(MAX_DOCUMENT_SIZE + 1)
+                body = response.read(MAX_DOCUMENT_SIZE + 1)
+                if response.length and len(body) <= MAX_DOCUMENT_SIZE:
+                    raise http.client.IncompleteRead(body, response.length)
+                return response.status, body
 
     def abandon(self) -> None:
         """Make ``run`` end at once; harmless when it has ended."""

@@ -177,6 +177,9 @@ class TestHijack:
         with pytest.raises(IntegrityError, match=r"a\.example\.org"):
             await cache.resolve(ALICE)
         assert await cache.count() == 0
+        known = signed(alice_key, ALICE)
+        await cache.add(known, served_at=ALICE)
+        assert await cache.resolve(ALICE, max_age=0) == known
 
     async def test_an_old_revision_served_again(
         self, cache: IdentityCache, names: MemoryNames, clock: Any, alice_key: PrivateKey

@@ -255,8 +255,10 @@ def sign_document(
     """Make and sign a document.
 
     Args:
+        key: the person's master key.
         now: wall clock, seconds since 1970, for the date.
-        others: see ``IdentityDocument``.
+        sources, contacts, certificate, dht_key, revision, version, extras: see
+            ``IdentityDocument``.
 
     Raises:
         InvalidInput: a value that no reader would take.

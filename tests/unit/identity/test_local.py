@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import stat
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -452,8 +453,6 @@ class TestErase:
 
 
 async def test_updates_at_once_do_not_lose_each_other(tools: Tools) -> None:
-    import asyncio
-
     me = await tools.create()
     calls: list[Awaitable[Any]] = [me.update(contacts=[f"tcp://h:{n}"]) for n in range(1, 9)]
     await asyncio.gather(*calls, me.update(certificate="ef" * 32))

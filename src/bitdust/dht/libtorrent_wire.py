@@ -101,6 +101,8 @@ class LibtorrentWire:
         self._bell = (ours, theirs)
         asyncio.get_running_loop().add_reader(ours.fileno(), self._rung)
         self._session.handle.set_alert_fd(theirs.fileno())
+        for address in self._session.remembered:
+            self._session.handle.add_dht_node(address)
         if self._options.private:
             self._tasks.append(asyncio.create_task(self._form_network(), name="dht-forming"))
         self._tasks.append(asyncio.create_task(self._save_often(), name="dht-state"))
@@ -343,7 +345,7 @@ class LibtorrentWire:
                 ("live",), lambda: session.dht_live_nodes(lt.sha1_hash(self.my_id)), LOCAL_TIMEOUT
             )
             if not nodes:
-                for address in self._bootstrap:
+                for address in (*self._bootstrap, *self._session.remembered):
                     session.add_dht_node(address)
             session.dht_get_immutable_item(lt.sha1_hash(self._random.token(20)))
             await asyncio.sleep(delay * self._random.uniform(0.8, 1.2))

@@ -6,6 +6,7 @@ Every call that may wait for libtorrent's thread runs in the given executor.
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import os
 from collections.abc import Sequence
 from concurrent.futures import Executor
@@ -16,7 +17,7 @@ from typing import Any, Final, cast
 import libtorrent as lt
 import structlog
 
-from bitdust.errors import DhtError, InvalidSetting, PortInUse
+from bitdust.errors import DhtError, FormatError, InvalidSetting, PortInUse
 
 DEFAULT_BOOTSTRAP: Final = (
     "dht.libtorrent.org:25401",
@@ -27,6 +28,7 @@ DEFAULT_BOOTSTRAP: Final = (
 """Well-known entrances to the public mainline DHT."""
 
 MAX_BOOTSTRAP: Final = 64
+MAX_REMEMBERED: Final = 200
 MAX_STATE_BYTES: Final = 1024 * 1024
 MAX_PENDING_ALERTS: Final = 4000
 PUBLIC_UPLOAD_RATE: Final = 64 * 1024
@@ -88,6 +90,33 @@ def parse_bootstrap(nodes: Sequence[str]) -> list[tuple[str, int]]:
     return parsed
 
 
+def parse_state(data: bytes) -> list[tuple[str, int]]:
+    """The nodes a state file remembers.
+
+    libtorrent 2.1 reads its own file without asking the nodes in it; so they are added one by one.
+
+    Raises:
+        FormatError: not a state file.
+    """
+    if len(data) > MAX_STATE_BYTES:
+        raise FormatError("the DHT state file is too large")
+    try:
+        decoded: Any = lt.bdecode(data)
+    except RuntimeError as exc:
+        raise FormatError("the DHT state file is not bencoded") from exc
+    state = decoded.get(b"dht state") if isinstance(decoded, dict) else None
+    if not isinstance(state, dict):
+        raise FormatError("the DHT state file holds no DHT state")
+    found = []
+    for name, size in ((b"nodes", 4), (b"nodes6", 16)):
+        rows = state.get(name)
+        for row in rows if isinstance(rows, list) else ():
+            if isinstance(row, bytes) and len(row) == size + 2 and any(row[size:]):
+                host = str(ipaddress.ip_address(row[:size]))
+                found.append((host, int.from_bytes(row[size:], "big")))
+    return found[:MAX_REMEMBERED]
+
+
 def session_settings(options: DhtOptions) -> dict[str, Any]:
     """The libtorrent settings for a session that is nothing but a DHT node."""
     category = lt.alert.category_t
@@ -147,6 +176,7 @@ class DhtSession:
         self._options = options
         self._executor = executor
         self._session: lt.session | None = None
+        self.remembered: list[tuple[str, int]] = []
         self.my_id = bytes(20)
         self.port = 0
 
@@ -202,8 +232,9 @@ class DhtSession:
     def _open(self) -> lt.session:
         settings = session_settings(self._options)
         problem = ""
+        self._restore()
         for _ in range(1 if self._options.port else PORT_ATTEMPTS):
-            params = self._restore()
+            params = lt.session_params()
             params.settings = cast("lt.settings_pack", settings)
             session = lt.session(params)
             # This answers only once the sockets were bound, so the alerts about them are there.
@@ -223,20 +254,19 @@ class DhtSession:
             )
         raise DhtError(f"the DHT cannot listen on {where}: {problem or 'no such interface'}")
 
-    def _restore(self) -> lt.session_params:
+    def _restore(self) -> None:
         path = self._options.state_path
-        if path is not None:
-            try:
-                with path.open("rb") as file:
-                    data = file.read(MAX_STATE_BYTES + 1)
-                if len(data) <= MAX_STATE_BYTES:
-                    return lt.read_session_params(data, _STATE_FLAG)
-                _log.warning("DHT state ignored", reason="too large")
-            except FileNotFoundError:
-                pass
-            except (OSError, RuntimeError) as exc:
-                _log.warning("DHT state ignored", reason=type(exc).__name__)
-        return lt.session_params()
+        if path is None:
+            return
+        try:
+            with path.open("rb") as file:
+                self.remembered = parse_state(file.read(MAX_STATE_BYTES + 1))
+        except FileNotFoundError:
+            pass
+        except FormatError as exc:
+            _log.warning("DHT state ignored", reason=exc.message)
+        except OSError as exc:
+            _log.warning("DHT state ignored", reason=exc.strerror)
 
     def _read_id(self, session: lt.session) -> bytes:
         data = lt.write_session_params_buf(session.session_state(_STATE_FLAG), _STATE_FLAG)

@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from bitdust.config import Settings
     from bitdust.dht import Dht
     from bitdust.events import EventBus
-    from bitdust.identity import IdentityCache, IdentityDocument, KeyRing, LocalIdentity
+    from bitdust.identity import IdentityCache, KeyRing, LocalIdentity
     from bitdust.ids import IDURL, GlobalID, KeyID, RemotePath
     from bitdust.network import Network
+    from bitdust.supply import CustomerService, SupplierService
 
 
 class StorageOperations(Protocol):
@@ -73,32 +74,6 @@ class StorageOperations(Protocol):
     async def file_explore(self, local_path: LocalPath) -> Any: ...
 
 
-class CustomerOperations(Protocol):
-    """This node as a customer: its suppliers; results are JSON-ready."""
-
-    def suppliers_list(self) -> list[dict[str, Any]]: ...
-
-    async def change_supplier(self, position: int, newcomer: IdentityDocument | None) -> Any: ...
-
-    async def ping_suppliers(self) -> list[dict[str, Any]]: ...
-
-    async def lookup_suppliers(self, customer: IdentityDocument) -> dict[str, Any]: ...
-
-    async def space_consumed(self) -> dict[str, Any]: ...
-
-
-class SupplierOperations(Protocol):
-    """This node as a supplier: its customers; results are JSON-ready."""
-
-    def customers_list(self) -> list[dict[str, Any]]: ...
-
-    async def reject_customer(self, node: bytes) -> int: ...
-
-    async def ping_customers(self) -> list[dict[str, Any]]: ...
-
-    async def space_donated(self) -> dict[str, Any]: ...
-
-
 class Node(Protocol):
     """One running node, as operations see it."""
 
@@ -142,10 +117,10 @@ class Node(Protocol):
     def dht(self) -> Dht | None: ...
 
     @property
-    def customer(self) -> CustomerOperations | None: ...
+    def customer(self) -> CustomerService | None: ...
 
     @property
-    def supplier(self) -> SupplierOperations | None: ...
+    def supplier(self) -> SupplierService | None: ...
 
     def require_identity(self) -> LocalIdentity:
         """This node's person.
@@ -172,7 +147,7 @@ class Node(Protocol):
         """
         ...
 
-    def require_customer(self) -> CustomerOperations:
+    def require_customer(self) -> CustomerService:
         """This node as a customer.
 
         Raises:
@@ -181,7 +156,7 @@ class Node(Protocol):
         """
         ...
 
-    def require_supplier(self) -> SupplierOperations:
+    def require_supplier(self) -> SupplierService:
         """This node as a supplier.
 
         Raises:

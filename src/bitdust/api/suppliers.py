@@ -49,7 +49,7 @@ async def suppliers_list(
     if customer_id is None or customer_id == node.global_id:
         return node.require_customer().suppliers_list()
     found = await suppliers_dht_lookup(node, customer_id=customer_id)
-    return [{"position": place, **row} for place, row in enumerate(found["suppliers"])]
+    return [{"position": place, "idurl": idurl} for place, idurl in enumerate(found["suppliers"])]
 
 
 @operation(
@@ -90,19 +90,16 @@ async def supplier_change(
             "position: give either position or supplier_id", hint="see `bitdust supplier list`"
         )
     if position is None:
-        position = _position_of(customer.suppliers_list(), str(supplier_id))
+        assert supplier_id is not None, "one of the two was given"
+        position = customer.position_of(str(supplier_id.idurl))
     newcomer = None
     if new_supplier_id is not None:
-        newcomer = await node.identities.resolve(new_supplier_id.idurl)
-    result = await customer.change_supplier(position, newcomer)
-    return Answer(result, message=f"the supplier at position {position} was replaced")
-
-
-def _position_of(rows: list[dict[str, Any]], global_id: str) -> int:
-    for row in rows:
-        if row.get("global_id") == global_id:
-            return int(row["position"])
-    raise NotFound(f"{global_id} is none of your suppliers", hint="see `bitdust supplier list`")
+        document = await node.identities.resolve(new_supplier_id.idurl)
+        node.require_network().learn(document)
+        newcomer = document.node_id
+    await customer.change(position, newcomer)
+    rows = [row for row in customer.suppliers_list() if row["position"] == position]
+    return Answer(next(iter(rows), None), message=f"the supplier at position {position} was replaced")
 
 
 @operation(POST("/supplier/ping/v1"), GET("/supplier/ping/v1"), cli="supplier ping")
@@ -118,7 +115,7 @@ async def suppliers_ping(node: Node) -> list[dict[str, Any]]:
 
     Source: BitDust API, third generation, suppliers_ping.
     """
-    return await node.require_customer().ping_suppliers()
+    return await node.require_customer().ping()
 
 
 @operation(
@@ -137,20 +134,20 @@ async def suppliers_dht_lookup(
         customer_id: the person; yourself if not given.
 
     Returns:
-        `customer_idurl`, `ecc_map`, `suppliers` and `revision`.
+        `customer_idurl`, `publisher_idurl`, `ecc_map`, `suppliers` (IDURLs), `revision` and
+        `timestamp`.
 
     Raises:
         NoIdentity: there is no identity yet.
-        NotFound: nothing is found about that person.
+        NotFound: that person is not known, or has published nothing.
 
     Source: BitDust API, third generation, suppliers_dht_lookup.
     """
-    customer = node.require_customer()
-    if customer_id is None or customer_id == node.global_id:
-        document = node.require_identity().document
-    else:
-        document = await node.identities.resolve(customer_id.idurl)
-    return await customer.lookup_suppliers(document)
+    idurl = str(customer_id.idurl) if customer_id and customer_id != node.global_id else None
+    found = await node.require_customer().dht_lookup(idurl)
+    if found is None:
+        raise NotFound(f"{customer_id or node.global_id} has published no suppliers in the DHT")
+    return found
 
 
 @operation(GET("/customer/list/v1"), cli="customer list")
@@ -253,7 +250,7 @@ async def space_consumed(node: Node) -> dict[str, Any]:
 
     Source: BitDust API, third generation, space_consumed.
     """
-    return await node.require_customer().space_consumed()
+    return node.require_customer().space_consumed()
 
 
 @operation(GET("/space/local/v1"), cli="space local")

@@ -15,6 +15,7 @@ from bitdust.storage.erasure import (
     fragments_needed,
     parse_ecc_map,
 )
+from bitdust.storage.files import Files
 from bitdust.storage.fragment import Fragment, build_fragments, rebuild_fragment
 from bitdust.storage.fragment_header import HEADER_SIZE, FragmentHeader, Layout, parse_header
 from bitdust.storage.fragment_read import BlockContent, BlockReader, find_damaged, read_block
@@ -30,6 +31,7 @@ from bitdust.storage.repair import (
     may_vanish,
     plan_repair,
 )
+from bitdust.storage.schema import CatalogBusy, CatalogDamaged
 from bitdust.storage.seal import (
     MAX_PAYLOAD,
     BlockKind,
@@ -38,6 +40,7 @@ from bitdust.storage.seal import (
     unwrap_key,
     wrap_key,
 )
+from bitdust.storage.service import Storage
 
 __all__ = [
     "HEADER_SIZE",
@@ -52,9 +55,12 @@ __all__ = [
     "BlockKind",
     "BlockReader",
     "BlockSpace",
+    "CatalogBusy",
+    "CatalogDamaged",
     "Chunker",
     "Codec",
     "Compressor",
+    "Files",
     "Fragment",
     "FragmentHeader",
     "FragmentState",
@@ -62,6 +68,7 @@ __all__ = [
     "Packer",
     "Rebuild",
     "RepairPlan",
+    "Storage",
     "StripeCipher",
     "acknowledgements_needed",
     "answer",

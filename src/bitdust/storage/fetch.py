@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import structlog
-from blake3 import blake3
 
 from bitdust.clock import Clock
 from bitdust.errors import BitdustError, DataUnavailable, IntegrityError, NotFound
@@ -201,12 +200,9 @@ class BlockFetcher:
         size = Layout(block.n, block.size).fragment_size
 
         async def get(place: Place) -> bytes:
-            data = await self._get(place, block.name, 0, -1)
-            if place.digest is not None:
-                digest = await in_pool(self._pool, lambda: blake3(data).digest())
-                if digest != place.digest:
-                    raise IntegrityError("a fragment differs from its hash")
-            return data
+            return await self._client.get(
+                place.node, block.name, timeout=GET_TIMEOUT, expect=place.digest
+            )
 
         return await self._race(block, wanted, get, size, at_least)
 

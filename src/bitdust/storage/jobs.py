@@ -84,7 +84,9 @@ class Job:
         """Percent of the bytes, 0 to 100."""
         if self.state == "done":
             return 100.0
-        return min(100.0, 100.0 * self.bytes_processed / self.total_size) if self.total_size else 0.0
+        return (
+            min(100.0, 100.0 * self.bytes_processed / self.total_size) if self.total_size else 0.0
+        )
 
     @property
     def backup_id(self) -> str:

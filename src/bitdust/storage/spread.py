@@ -45,15 +45,28 @@ class ObjectClient(Protocol):
     """What is asked of a connection to suppliers; ``bitdust.supply.SupplierClient`` is one."""
 
     async def put(
-        self, node: NodeID, name: str, buffers: Buffers, size: int, digest: bytes, timeout: float
-    ) -> None:
+        self,
+        node: NodeID,
+        name: str,
+        buffers: list[bytes | bytearray | memoryview],
+        size: int,
+        hash: bytes,
+        timeout: float = ...,
+    ) -> bool:
         """Store an object there; returns when it is on that machine's disk."""
         ...
 
     async def get(
-        self, node: NodeID, name: str, offset: int = 0, length: int = -1, timeout: float = 60.0
+        self,
+        node: NodeID,
+        name: str,
+        offset: int = 0,
+        length: int = -1,
+        *,
+        timeout: float = ...,
+        expect: bytes | None = None,
     ) -> bytes:
-        """Bytes of an object, a range of it or all of it."""
+        """Bytes of an object, a range of it or all of it; ``expect`` is the hash of all of it."""
         ...
 
 
@@ -131,7 +144,7 @@ class Spreader:
                 self._client.put(
                     node,
                     name,
-                    fragments[i].buffers,
+                    list(fragments[i].buffers),
                     fragments[i].size,
                     fragments[i].digest,
                     timeout=PUT_TIMEOUT,
@@ -163,7 +176,7 @@ class Spreader:
 
     async def _collect(
         self,
-        tasks: dict[asyncio.Task[None], tuple[int, NodeID]],
+        tasks: dict[asyncio.Task[bool], tuple[int, NodeID]],
         outcome: Outcome,
         fragments: Sequence[Fragment],
         needed: int,

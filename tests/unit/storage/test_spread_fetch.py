@@ -24,7 +24,7 @@ from bitdust.storage import fetch, spread
 from bitdust.storage.fetch import BlockFetcher, Place, StoredBlock
 from bitdust.storage.fragment import Fragment, build_fragments
 from bitdust.storage.seal import wrap_key
-from bitdust.storage.spread import Buffers, Spreader
+from bitdust.storage.spread import Spreader
 
 KEK = b"k" * 32
 NODES = [bytes([i]) * 32 for i in range(1, 5)]
@@ -57,21 +57,37 @@ class Suppliers:
             raise self.faults[node]
 
     async def put(
-        self, node: bytes, name: str, buffers: Buffers, size: int, digest: bytes, timeout: float
-    ) -> None:
+        self,
+        node: bytes,
+        name: str,
+        buffers: list[bytes | bytearray | memoryview],
+        size: int,
+        hash: bytes,
+        timeout: float = 1.0,
+    ) -> bool:
         await self._meet(node)
         data = b"".join(buffers)
         assert len(data) == size
-        assert blake3(data).digest() == digest
+        assert blake3(data).digest() == hash
         self.objects[node, name] = data
+        return True
 
     async def get(
-        self, node: bytes, name: str, offset: int = 0, length: int = -1, timeout: float = 60.0
+        self,
+        node: bytes,
+        name: str,
+        offset: int = 0,
+        length: int = -1,
+        *,
+        timeout: float = 1.0,
+        expect: bytes | None = None,
     ) -> bytes:
         await self._meet(node)
         data = self.objects.get((node, name))
         if data is None:
             raise NotFound("no such object")
+        if expect is not None and blake3(data).digest() != expect:
+            raise IntegrityError("other bytes than expected")
         return data[offset:] if length < 0 else data[offset : offset + length]
 
 
@@ -206,7 +222,7 @@ async def test_a_part_of_a_block(suppliers: Suppliers, fetcher: BlockFetcher) ->
     payload = os.urandom(5_000_000)
     block = await store(suppliers, payload)
     layout = fetch.Layout(4, len(payload))
-    for stripes in (range(0, 1), range(2, 4), range(layout.stripes - 1, layout.stripes)):
+    for stripes in (range(1), range(2, 4), range(layout.stripes - 1, layout.stripes)):
         start, end = layout.plain_range(stripes[0])[0], layout.plain_range(stripes[-1])[1]
         assert bytes(await fetcher.part(block, KEK, stripes)) == payload[start:end]
     # damage within the part: the whole block is read instead, and tells who it was

@@ -1,0 +1,249 @@
+"""The daemon process: one per home, with its lock, log, signals and the servers on top of a node."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import logging.handlers
+import os
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from bitdust.errors import AlreadyRunning, BitdustError, LocalFileError, NotRunning
+
+LOG_BYTES = 10 * 1024 * 1024
+LOG_FILES = 5
+START_DEADLINE = 60.0
+"""Seconds a detached daemon may take until it answers."""
+STOP_DEADLINE = 20.0
+"""Seconds a clean stop may take before the process ends anyway."""
+
+
+class HomeLock:
+    """Holds a home for one daemon; the operating system frees it when the process dies.
+
+    Args:
+        home: the home directory.
+
+    Raises:
+        AlreadyRunning: another process holds it.
+        LocalFileError: the home cannot be made or written.
+    """
+
+    def __init__(self, home: Path) -> None:
+        path = home / "daemon.lock"
+        try:
+            home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as exc:
+            raise LocalFileError(
+                f"cannot use {str(home)!r} as home: {exc.strerror}",
+                hint="choose another home with --home or BITDUST_HOME",
+            ) from exc
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            os.close(self._fd)
+            raise AlreadyRunning(
+                f"another daemon (process {holder(home) or 'unknown'}) already uses {str(home)!r}"
+            ) from exc
+        os.ftruncate(self._fd, 0)
+        os.write(self._fd, f"{os.getpid()}\n".encode())
+
+    def release(self) -> None:
+        """Give the home up."""
+        os.ftruncate(self._fd, 0)
+        os.close(self._fd)
+
+
+def holder(home: Path) -> int | None:
+    """The process id of the daemon that holds ``home``, or None when none does."""
+    try:
+        fd = os.open(home / "daemon.lock", os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        text = os.pread(fd, 32, 0).split()
+        return int(text[0]) if text and text[0].isdigit() else None
+    else:
+        return None
+    finally:
+        os.close(fd)
+
+
+def setup_logging(home: Path, *, console: bool, level: int = logging.INFO) -> None:
+    """Send structured lines to ``<home>/logs/bitdust.log``, rotated, and to stderr if asked."""
+    folder = home / "logs"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    file = logging.handlers.RotatingFileHandler(
+        folder / "bitdust.log", maxBytes=LOG_BYTES, backupCount=LOG_FILES, encoding="utf-8"
+    )
+    os.chmod(folder / "bitdust.log", 0o600)
+    handlers: list[logging.Handler] = [file]
+    if console:
+        handlers.append(logging.StreamHandler(sys.stderr))
+    logging.basicConfig(level=level, handlers=handlers, format="%(message)s", force=True)
+    logging.getLogger("websockets").setLevel(logging.WARNING)
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.KeyValueRenderer(
+                key_order=["timestamp", "level", "component", "event"], drop_missing=True
+            ),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+
+
+def _raise_file_limit() -> None:
+    # a deep tree keeps one descriptor per level open, a supplier one per transfer
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 65536 if hard == resource.RLIM_INFINITY else hard
+    if soft < wanted:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+async def _serve(home: Path, ready: Callable[[], None]) -> bool:
+    """Run until asked to stop; True when a restart is wanted."""
+    # the composition root pulls in everything, so it is imported only where a node really runs
+    from bitdust.node import Node
+
+    node = Node(home)
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, node.request_stop)
+    try:
+        await node.start()
+        ready()
+        return await node.wait_stop()
+    finally:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(node.stop(), STOP_DEADLINE)
+
+
+def serve(home: Path, ready: Callable[[], None], *, console: bool) -> None:
+    """Hold the home and run the daemon in this process until it is stopped.
+
+    Args:
+        home: the home directory.
+        ready: called once the API answers.
+        console: log to stderr as well.
+
+    Raises:
+        BitdustError: it could not start; nothing is left running.
+    """
+    lock = HomeLock(home)
+    try:
+        setup_logging(home, console=console)
+        _raise_file_limit()
+        try:
+            import uvloop
+
+            run = uvloop.run
+        except ImportError:
+            run = asyncio.run
+        restart = run(_serve(home, ready))
+    finally:
+        lock.release()
+    if restart:
+        os.execv(  # noqa: S606
+            sys.executable, [sys.executable, "-m", "bitdust.daemon", str(home)]
+        )
+
+
+def run_daemon(home: Path, *, foreground: bool) -> int | None:
+    """Start the daemon for ``home``.
+
+    Args:
+        home: the home directory; made when missing.
+        foreground: stay in this process until stopped, logging to stderr.
+
+    Returns:
+        The process id of the detached daemon, once it answers; None after a run in the foreground.
+
+    Raises:
+        AlreadyRunning: another daemon holds this home.
+        BitdustError: it could not start, with the reason it gave.
+    """
+    if foreground:
+        serve(home, lambda: None, console=True)
+        return None
+    pid = holder(home)
+    if pid is not None:
+        raise AlreadyRunning(f"another daemon (process {pid}) already uses {str(home)!r}")
+    try:
+        (home / "logs").mkdir(mode=0o700, parents=True, exist_ok=True)
+        output = os.open(
+            home / "logs" / "stderr.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600
+        )
+    except OSError as exc:
+        raise LocalFileError(
+            f"cannot use {str(home)!r} as home: {exc.strerror}",
+            hint="choose another home with --home or BITDUST_HOME",
+        ) from exc
+    reader, writer = os.pipe()
+    with os.fdopen(reader, "rb") as stream:
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "bitdust.daemon", str(home), str(writer)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                pass_fds=(writer,),
+                start_new_session=True,
+            )
+        finally:
+            os.close(writer)
+            os.close(output)
+        text = stream.read().decode()
+    if text.startswith("ready"):
+        # the daemon outlives us on purpose, so its handle must not warn when it is collected
+        process.returncode = 0
+        return process.pid
+    process.wait(START_DEADLINE)
+    message, _, hint = text.strip().partition("\x00")
+    raise NotRunning(
+        message or "the daemon ended while starting",
+        hint=hint or f"see {home / 'logs' / 'stderr.log'}",
+    )
+
+
+def main(argv: list[str]) -> int:
+    """Entry of the detached process: ``HOME [FD]``; reports on FD whether it is up."""
+    home = Path(argv[0])
+    writer = int(argv[1]) if len(argv) > 1 else -1
+
+    def report(text: str) -> None:
+        nonlocal writer
+        if writer >= 0:
+            os.write(writer, text.encode())
+            os.close(writer)
+            writer = -1
+
+    try:
+        serve(home, lambda: report("ready"), console=False)
+    except BitdustError as exc:
+        report(f"{exc.message}\x00{exc.hint}")
+        return exc.exit_code
+    finally:
+        report("")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,613 @@
+"""Storage as one service: the catalog, its care, and uploads and downloads as jobs.
+
+What the operations ``file_*`` and ``files_*`` ask for is in ``files``; this module starts and stops
+the parts, runs the jobs and takes them up again after a restart.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import structlog
+
+from bitdust.clock import Clock, Random
+from bitdust.crypto import PrivateKey
+from bitdust.errors import BitdustError, ServiceOff, TooFewSuppliers
+from bitdust.events import Event, EventBus
+from bitdust.ids import KeyID, RemotePath
+from bitdust.storage.blockstore import BlockIndex
+from bitdust.storage.blockwriter import BlockWriter, OwnerKey
+from bitdust.storage.care import Caretaker, DeletingClient
+from bitdust.storage.catalog import Catalog
+from bitdust.storage.catalog_types import (
+    JobKind,
+    JobRow,
+    JobState,
+    Progress,
+    Version,
+    VersionState,
+    VersionStats,
+)
+from bitdust.storage.download import Restorer
+from bitdust.storage.erasure import ecc_map
+from bitdust.storage.fetch import BlockFetcher
+from bitdust.storage.jobs import DOWNLOAD, UPLOAD, Job, JobQueue
+from bitdust.storage.journalsync import JournalSync
+from bitdust.storage.pool import in_pool
+from bitdust.storage.recovery import Recovery
+from bitdust.storage.repair import acknowledgements_needed, may_vanish
+from bitdust.storage.schema import CatalogDamaged
+from bitdust.storage.seal import MAX_PAYLOAD
+from bitdust.storage.spread import NodeID, Spreader
+from bitdust.storage.upload import Tally, TreeReader
+from bitdust.storage.walk import FOLDER, measure, stat_root
+
+UPLOADS_AT_ONCE = 1
+DOWNLOADS_AT_ONCE = 2
+KEEP_JOBS = 30 * 86400.0
+"""Seconds for which finished jobs stay in the catalog."""
+
+_KEK = b"bitdust block kek v1"
+_CHUNK_KEY = b"bitdust chunk id v1"
+_JOURNAL_ID = b"bitdust journal id v1"
+
+log = structlog.get_logger(component="storage")
+
+
+class Suppliers(Protocol):
+    """The owner's suppliers; ``bitdust.supply.CustomerService`` is them."""
+
+    @property
+    def n(self) -> int:
+        """How many there shall be."""
+        ...
+
+    def positions(self) -> list[NodeID | None]:
+        """Supplier of each position, ``None`` where none is hired now."""
+        ...
+
+    def online(self, position: int) -> bool:
+        """Whether that supplier has an open session."""
+        ...
+
+    def retired(self) -> list[NodeID]:
+        """Former suppliers that still keep what they had."""
+        ...
+
+    async def dismiss(self, node: NodeID) -> None:
+        """Nothing more is wanted from a former supplier."""
+        ...
+
+
+class Keys(Protocol):
+    """The owner's keys; ``bitdust.identity.KeyRing`` is them."""
+
+    def private(self, key_id: KeyID) -> PrivateKey:
+        """The private key of that id."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What is there while the catalog is open."""
+
+    catalog: Catalog
+    blocks: BlockIndex
+    journal: JournalSync
+    fetcher: BlockFetcher
+    spreader: Spreader
+    care: Caretaker
+
+
+class Storage:
+    """A person's files.
+
+    Args:
+        path: of the catalog.
+        master: id of the master key.
+        keys: private keys by id.
+        suppliers: who keeps the data.
+        client: how objects travel to them.
+        events: told what happens; listened to for suppliers that come and go.
+        clock, random: time and chance.
+        pool: for everything that blocks.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        master: KeyID,
+        keys: Keys,
+        suppliers: Suppliers,
+        client: DeletingClient,
+        events: EventBus,
+        clock: Clock,
+        random: Random,
+        pool: Executor,
+    ) -> None:
+        self._path = path
+        self.master = master
+        self._keys = keys
+        self.suppliers = suppliers
+        self._client = client
+        self.events = events
+        self.clock = clock
+        self._random = random
+        self.pool = pool
+        self._parts: Parts | None = None
+        self._off = "the catalog is not open yet"
+        self._recovery: asyncio.Task[int] | None = None
+        self.uploads = JobQueue(UPLOADS_AT_ONCE, self._ended)
+        self.downloads = JobQueue(DOWNLOADS_AT_ONCE, self._ended)
+        events.on_event(self._on_event)
+
+    # --- life --------------------------------------------------------------------------------
+
+    async def start(self, *, recover: bool = False) -> None:
+        """Open the catalog, or begin to bring it back from the suppliers.
+
+        Args:
+            recover: there was a catalog once, on another disk; it is looked for at the suppliers
+                when there is none here.
+        """
+        if not recover or self._path.exists():
+            try:
+                await self._open()
+            except CatalogDamaged as exc:
+                aside = self._path.with_name(f"{self._path.name}.damaged-{int(self.clock.now())}")
+                log.error("catalog damaged", reason=exc.message, moved_to=str(aside))
+                for suffix in ("", "-wal", "-shm"):
+                    with contextlib.suppress(FileNotFoundError):
+                        self._path.with_name(self._path.name + suffix).rename(
+                            aside.with_name(aside.name + suffix)
+                        )
+                self.events.publish("my-backup-index-out-of-sync", reason=exc.message)
+            else:
+                return
+        self._off = "the catalog is being brought back from the suppliers"
+        self._recovery = asyncio.create_task(self._recover(), name="recover catalog")
+
+    async def _open(self) -> None:
+        catalog = await in_pool(self.pool, Catalog.open, self._path)
+        now = self.clock.now()
+
+        def prepare() -> tuple[int, list[JobRow]]:
+            with catalog.transaction() as tx:
+                ref = tx.ensure_key(self.master, now)
+                tx.interrupt_jobs(now)
+                tx.remove_jobs(now - KEEP_JOBS)
+            return ref, catalog.jobs()
+
+        ref, rows = await in_pool(self.pool, prepare)
+        master = self._keys.private(self.master)
+        journal_id = master.derive(_JOURNAL_ID, 16)
+        owner = self._derive(ref, master)
+        blocks = BlockIndex(catalog, self.suppliers, journal_id, self.events, self._wake_care)
+        spreader = Spreader(self._client, self.suppliers, self.clock)
+        fetcher = BlockFetcher(self._client, self.clock, self.pool, self._is_online, self._amiss)
+        journal = JournalSync(
+            catalog, owner, journal_id, spreader, self.clock, self._random, self.pool
+        )
+        care = Caretaker(
+            catalog,
+            blocks,
+            journal,
+            fetcher,
+            self._client,
+            self.suppliers,
+            self.events,
+            self.pool,
+            lambda: self.suppliers.n,
+        )
+        self._parts = Parts(catalog, blocks, journal, fetcher, spreader, care)
+        care.start()
+        care.wake()
+        for row in rows:
+            self._resume(row)
+
+    async def _recover(self) -> int:
+        """Bring the catalog back; tried again until it succeeds."""
+        master = self._keys.private(self.master)
+        pause = 1.0
+        while True:
+            recovery = Recovery(
+                self._client,
+                self.suppliers.positions(),
+                master.derive(_JOURNAL_ID, 16),
+                master.derive(_KEK),
+                self.clock,
+                self.pool,
+                self._recovering,
+            )
+            try:
+                if not any(self.suppliers.positions()):
+                    raise TooFewSuppliers("no supplier of this key has been found yet")
+                segments = await recovery.run(self._path, str(self.master))
+                await self._open()
+            except BitdustError as exc:
+                self._off = f"the catalog cannot be brought back yet: {exc.message}"
+                log.warning("recovery put off", reason=exc.message, pause=pause)
+                await self.clock.sleep(pause)
+                pause = min(60.0, pause * 1.5)
+            else:
+                log.info("catalog recovered", segments=segments)
+                self.events.publish("my-backup-index-synchronized", segments=segments)
+                return segments
+
+    def _recovering(self, done: int, total: int) -> None:
+        self._off = f"the catalog is being brought back: {done} of {total} parts"
+
+    async def wait_recovered(self, timeout: float) -> bool:
+        """Wait for a recovery that is going on; whether the catalog is open now."""
+        if self._recovery is not None and not self._recovery.done():
+            await asyncio.wait([self._recovery], timeout=timeout)
+        return self._parts is not None
+
+    async def stop(self) -> None:
+        """End all work; jobs that ran go on at the next start."""
+        if self._recovery is not None:
+            self._recovery.cancel()
+            await asyncio.gather(self._recovery, return_exceptions=True)
+        await self.uploads.close()
+        await self.downloads.close()
+        if self._parts is not None:
+            await self._parts.care.stop()
+            catalog, self._parts = self._parts.catalog, None
+            self._off = "the node is stopping"
+            await in_pool(self.pool, catalog.close)
+
+    @property
+    def parts(self) -> Parts:
+        """The open catalog and what works on it.
+
+        Raises:
+            ServiceOff: it is not open, with the reason.
+        """
+        if self._parts is None:
+            raise ServiceOff(self._off, hint="try again in a moment; see `bitdust supplier list`")
+        return self._parts
+
+    # --- keys and suppliers ------------------------------------------------------------------
+
+    @staticmethod
+    def _derive(ref: int, key: PrivateKey) -> OwnerKey:
+        return OwnerKey(ref, key.derive(_KEK), key.derive(_CHUNK_KEY))
+
+    async def owner_key(self, key_id: KeyID) -> OwnerKey:
+        """What uploads and downloads need of a key, which is entered if the catalog has none.
+
+        Raises:
+            KeyProblem, NotFound: this node has no such private key.
+        """
+        private = self._keys.private(key_id)
+        catalog = self.parts.catalog
+
+        def ensure() -> int:
+            found = catalog.find_key(key_id)
+            if found is not None:
+                return found
+            with catalog.transaction() as tx:
+                return tx.ensure_key(key_id, self.clock.now())
+
+        return self._derive(await in_pool(self.pool, ensure), private)
+
+    def _is_online(self, node: NodeID) -> bool:
+        positions = self.suppliers.positions()
+        return node in positions and self.suppliers.online(positions.index(node))
+
+    def _amiss(self, *args: Any) -> None:
+        if self._parts is not None:
+            self._parts.blocks.amiss(*args)
+
+    def _wake_care(self) -> None:
+        if self._parts is not None:
+            self._parts.care.wake()
+
+    def _on_event(self, event: Event) -> None:
+        if event.event_id in ("supplier-connected", "supplier-modified"):
+            if self._parts is not None:
+                for node in self.suppliers.positions():
+                    if node is not None:
+                        self._parts.spreader.forgive(node)
+            self._wake_care()
+
+    # --- jobs --------------------------------------------------------------------------------
+
+    def _resume(self, row: JobRow) -> None:
+        """Go on with a job that the last run of the program left."""
+        catalog = self.parts.catalog
+        try:
+            remote = RemotePath.parse(row.remote_path)
+            path_id = str(catalog.path_of(row.item)[1]) if row.item is not None else ""
+        except BitdustError as exc:
+            log.warning("job not taken up again", job=row.id, reason=exc.message)
+            return
+        job = Job(row.id, str(row.kind), remote, row.local_path, path_id, row.created)
+        job.version = row.label
+        job.options = {**row.options, "item": row.item, "resumed": True}
+        self._submit(job)
+
+    def _submit(self, job: Job) -> None:
+        job.eccmap = ecc_map(self.suppliers.n)
+        job.block_size = MAX_PAYLOAD
+        if job.kind == UPLOAD:
+            self.uploads.submit(job, self._upload)
+        else:
+            self.downloads.submit(job, self._download)
+
+    async def begin(
+        self, kind: str, remote: RemotePath, local: str, item: int, options: dict[str, Any]
+    ) -> Job:
+        """Enter a job into the catalog and queue it.
+
+        Args:
+            kind: ``upload`` or ``download``.
+            remote: what it is about.
+            local: source, or destination folder.
+            item: of the catalog.
+            options: kept with the job.
+        """
+        owner = await self.owner_key(remote.key_id)
+        catalog = self.parts.catalog
+        now = self.clock.now()
+
+        def enter() -> tuple[int, str, str]:
+            with catalog.transaction() as tx:
+                label = options.get("label") or tx.free_label(item, now)
+                number = tx.add_job(
+                    JobKind(kind),
+                    owner.ref,
+                    created=now,
+                    local_path=local,
+                    remote_path=str(remote),
+                    item=item,
+                    label=label,
+                    options=options,
+                )
+            return number, label, str(catalog.path_of(item)[1])
+
+        number, label, path_id = await in_pool(self.pool, enter)
+        job = Job(number, kind, remote, local, path_id, now)
+        job.version = label
+        job.options = {**options, "item": item}
+        self._submit(job)
+        self.events.publish(
+            "backup-task-created" if kind == UPLOAD else "restore-task-created",
+            remote_path=str(remote),
+            backup_id=f"{remote.key_id}:{job.backup_id}",
+            job_id=number,
+        )
+        return job
+
+    def _ended(self, job: Job) -> None:
+        """Write down how a job ended, and tell."""
+        name = {
+            (UPLOAD, "done"): "backup-done",
+            (UPLOAD, "stopped"): "backup-aborted",
+            (UPLOAD, "failed"): "backup-task-failed",
+            (DOWNLOAD, "done"): "restore-done",
+            (DOWNLOAD, "stopped"): "restore-failed",
+            (DOWNLOAD, "failed"): "restore-failed",
+        }.get((job.kind, job.state))
+        if name is None or self._parts is None:
+            return
+        self.events.publish(
+            name,
+            remote_path=str(job.remote),
+            backup_id=f"{job.remote.key_id}:{job.backup_id}",
+            job_id=job.id,
+            reason=job.error.message if job.error else "",
+        )
+        self._wake_care()
+
+    def _mark_job(self, job: Job, state: JobState, error: str = "") -> None:
+        progress = Progress(
+            job.files_processed,
+            job.total_files,
+            job.bytes_processed,
+            job.total_size,
+            job.block_number,
+            job.bytes_sent,
+        )
+        with self.parts.catalog.transaction() as tx:
+            tx.update_job(
+                job.id,
+                updated=self.clock.now(),
+                state=state,
+                progress=progress,
+                error=error,
+            )
+
+    @contextlib.asynccontextmanager
+    async def _job_row(self, job: Job) -> AsyncIterator[None]:
+        """Keeps the row of a job in step with it; a job that is interrupted stays running there."""
+        await in_pool(self.pool, self._mark_job, job, JobState.RUNNING)
+        try:
+            yield
+        except asyncio.CancelledError:
+            raise
+        except Exception as exc:
+            state = JobState.STOPPED if job.stopping.is_set() else JobState.FAILED
+            text = exc.message if isinstance(exc, BitdustError) else type(exc).__name__
+            await in_pool(self.pool, self._mark_job, job, state, text)
+            raise
+        else:
+            await in_pool(self.pool, self._mark_job, job, JobState.DONE)
+
+    async def _upload(self, job: Job) -> dict[str, Any]:
+        """Run one upload; its result is what ``wait_result`` gives."""
+        parts = self.parts
+        began = self.clock.monotonic()
+        owner = await self.owner_key(job.remote.key_id)
+        item = int(job.options["item"])
+        local = Path(job.local)
+        n = self.suppliers.n
+        self._refuse_too_few(n)
+        self.events.publish("backup-started", remote_path=str(job.remote), job_id=job.id)
+        async with self._job_row(job):
+            writer = BlockWriter(
+                asyncio.get_running_loop(),
+                self.pool,
+                parts.catalog,
+                owner,
+                n,
+                parts.spreader,
+                self.clock,
+                self._random,
+                job,
+            )
+            reader = TreeReader(
+                parts.catalog,
+                writer,
+                owner,
+                job,
+                item,
+                local,
+                resumed=bool(job.options.get("resumed")),
+                created=self.clock.now(),
+            )
+            measuring = asyncio.create_task(self._measure(job, local), name="measure")
+            try:
+                tally = await in_pool(self.pool, reader.run)
+            finally:
+                measuring.cancel()
+                await asyncio.gather(measuring, return_exceptions=True)
+                await writer.close()
+            version, acks = await self._commit(job, item, n, tally, writer)
+        return {
+            "remote_path": str(job.remote),
+            "key_id": str(job.remote.key_id),
+            "source_path": job.local,
+            "path_id": job.path_id,
+            "version": version.label,
+            "backup_id": f"{job.remote.key_id}:{job.path_id}/{version.label}",
+            "state": str(version.state),
+            "files": tally.files,
+            "folders": tally.folders,
+            "links": tally.links,
+            "bytes": tally.size,
+            "files_changed": tally.changed,
+            "removed": tally.removed,
+            "new_bytes": writer.new_bytes,
+            "packed_bytes": writer.packed_bytes,
+            "stored_bytes": writer.stored_bytes,
+            "blocks": writer.blocks,
+            "suppliers": n,
+            "acks": acks,
+            "may_vanish": max(0, may_vanish(acks, n)),
+            "seconds": round(self.clock.monotonic() - began, 3),
+            "warnings": job.warnings,
+            "warnings_total": job.warnings_total,
+        }
+
+    def _refuse_too_few(self, n: int) -> None:
+        """An upload that cannot end is not begun."""
+        online = sum(
+            node is not None and self.suppliers.online(position)
+            for position, node in enumerate(self.suppliers.positions())
+        )
+        needed = acknowledgements_needed(n)
+        if online < needed:
+            raise TooFewSuppliers(
+                f"{online} of {n} suppliers are connected, an upload needs {needed}"
+            )
+
+    async def _measure(self, job: Job, local: Path) -> None:
+        """Find out how much there is to do, while it is being done."""
+        try:
+            found = await in_pool(self.pool, stat_root, local)
+            if found.kind == FOLDER:
+                files, size = await in_pool(self.pool, measure, local)
+            else:
+                files, size = 1, found.size
+        except BitdustError:
+            return
+        job.total_files, job.total_size = files, size
+
+    async def _commit(
+        self, job: Job, item: int, n: int, tally: Tally, writer: BlockWriter
+    ) -> tuple[Version, int]:
+        """Make the version, and bring the catalog's journal to the suppliers."""
+        parts = self.parts
+        job.check()
+
+        def commit() -> int:
+            stats = VersionStats(
+                tally.files,
+                tally.folders,
+                tally.links,
+                tally.size,
+                writer.new_bytes,
+                writer.stored_bytes,
+                n,
+                writer.min_acks,
+            )
+            # a block that an earlier version stored may lack fragments too; the care finds out
+            state = VersionState.STORED if writer.min_acks == n else VersionState.PARTIAL
+            with parts.catalog.transaction() as tx:
+                return tx.commit_version(
+                    job.id,
+                    item,
+                    job.version,
+                    created=self.clock.now(),
+                    state=state,
+                    stats=stats,
+                )
+
+        seq = await in_pool(self.pool, commit)
+        _, journal_acks = await parts.journal.flush(n)
+        acks = min(writer.min_acks, journal_acks)
+        if acks < writer.min_acks:
+
+            def mark() -> None:
+                with parts.catalog.transaction() as tx:
+                    tx.mark_version(seq, VersionState.PARTIAL, acks)
+
+            await in_pool(self.pool, mark)
+        return await in_pool(self.pool, parts.catalog.version, seq), acks
+
+    async def _download(self, job: Job) -> dict[str, Any]:
+        """Run one download; its result is what ``wait_result`` gives."""
+        parts = self.parts
+        began = self.clock.monotonic()
+        owner = await self.owner_key(job.remote.key_id)
+        item = int(job.options["item"])
+        seq = int(job.options["seq"])
+        self.events.publish("restore-started", remote_path=str(job.remote), job_id=job.id)
+        async with self._job_row(job):
+            totals = await in_pool(self.pool, parts.catalog.tree_totals, item, seq)
+            job.total_files, job.total_size = totals.files, totals.size
+            restorer = Restorer(
+                parts.catalog,
+                parts.blocks.stored,
+                parts.fetcher,
+                owner,
+                self.pool,
+                job,
+                item,
+                seq,
+                job.remote.name.encode("utf-8", "surrogateescape"),
+                Path(job.local),
+            )
+            await restorer.run()
+        return {
+            "downloaded": True,
+            "key_id": str(job.remote.key_id),
+            "backup_id": f"{job.remote.key_id}:{job.backup_id}",
+            "local_path": str(Path(job.local, job.remote.name)),
+            "path_id": job.path_id,
+            "remote_path": str(job.remote),
+            "version": job.version,
+            "files": restorer.files,
+            "folders": restorer.folders,
+            "links": restorer.links,
+            "kept": restorer.kept,
+            "bytes": job.total_size,
+            "seconds": round(self.clock.monotonic() - began, 3),
+        }

@@ -148,7 +148,7 @@ class Testnet:
                     self._end_all()
                 raise
 
-    def _make(self, name: str, role: str) -> Member:
+    def _make(self, name: str, role: str, more: Mapping[str, object] | None = None) -> Member:
         home = self.folder / NODES_FOLDER / name
         number = len(self._members)
         take = self._ports.take
@@ -161,7 +161,8 @@ class Testnet:
         )
         member = Member(name, role, home, ports, Daemon(home))
         settings = Settings(home)
-        for key, value in member.settings(self.plan, self._servers, self._dht).items():
+        values = member.settings(self.plan, self._servers, self._dht) | dict(more or {})
+        for key, value in values.items():
             settings.set(key, value)
         self._members[name] = member
         return member
@@ -239,8 +240,21 @@ class Testnet:
         """The HTTP API of one node."""
         return self.member(name).api
 
-    def add(self, name: str, role: str, *, identity: bool = True) -> Member:
-        """Start one more node, with a new identity or none.
+    def add(
+        self,
+        name: str,
+        role: str,
+        *,
+        identity: bool = True,
+        settings: Mapping[str, object] | None = None,
+    ) -> Member:
+        """Start one more node.
+
+        Args:
+            name: its name, and its user name.
+            role: what it does.
+            identity: make its identity.
+            settings: on top of those of the plan.
 
         Raises:
             AlreadyExists: there is one of that name.
@@ -248,7 +262,7 @@ class Testnet:
         """
         if name in self._members:
             raise AlreadyExists(f"the test network has a node {name!r}")
-        member = self._make(name, role)
+        member = self._make(name, role, settings)
         self._launch(member)
         if identity:
             self.create_identity(member)

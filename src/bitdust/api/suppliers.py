@@ -99,7 +99,9 @@ async def supplier_change(
         newcomer = document.node_id
     await customer.change(position, newcomer)
     rows = [row for row in customer.suppliers_list() if row["position"] == position]
-    return Answer(next(iter(rows), None), message=f"the supplier at position {position} was replaced")
+    return Answer(
+        next(iter(rows), None), message=f"the supplier at position {position} was replaced"
+    )
 
 
 @operation(POST("/supplier/ping/v1"), GET("/supplier/ping/v1"), cli="supplier ping")

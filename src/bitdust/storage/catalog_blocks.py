@@ -166,11 +166,12 @@ class BlockReads(Source):
         with self._consistent() as db:
             for run in decode_runs(content):
                 expected = run.start
-                for row in db.execute(query, (run.start, run.end)):
+                rows: Any = db.execute(query, (run.start, run.end))
+                for row in rows:
                     if row[0] != expected:
                         break
                     expected += 1
-                    place = ChunkLocation(*row)
+                    place = ChunkLocation(*row[:-1], compressed=bool(row[-1]))
                     for _ in range(run.length if run.same else 1):
                         yield place
                 if expected != run.end:
@@ -558,14 +559,12 @@ def block_record(db: apsw.Connection, number: int) -> BlockStored:
         (number,),
     ).fetchone()
     block_id, key, payload, fragment_size, created, first, count = row
-    chunks = [
-        ChunkRow(*row)
-        for row in db.execute(
-            "SELECT number, id, offset, stored, plain, compressed FROM chunks"
-            " WHERE number >= ? AND number < ? ORDER BY number",
-            (first, first + count),
-        )
-    ]
+    rows: Any = db.execute(
+        "SELECT number, id, offset, stored, plain, compressed FROM chunks"
+        " WHERE number >= ? AND number < ? ORDER BY number",
+        (first, first + count),
+    )
+    chunks = [ChunkRow(*row[:-1], compressed=bool(row[-1])) for row in rows]
     fragments = [
         StoredFragment(*row)
         for row in db.execute(

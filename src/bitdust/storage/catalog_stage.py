@@ -399,7 +399,13 @@ def _checked(row: StagedEntry) -> StagedEntry:
     require_hash(row.hash, "the hash of an entry", 32 if row.type == "f" else 0)
     if row.type != "f" and row.content:
         raise InvalidInput("only files have content")
-    if not 0 <= row.mode < 2**32 or not 0 <= row.size < 2**62 or len(row.target) > 65_536:
-        raise InvalidInput("the mode, size or target of an entry is out of range")
+    if not (
+        0 <= row.mode < 2**32
+        and 0 <= row.size < 2**62
+        and len(row.target) <= 65_536
+        and -(2**63) <= row.mtime_ns < 2**63
+        and -(2**63) <= row.ctime_ns < 2**63
+    ):
+        raise InvalidInput("the mode, size, times or target of an entry is out of range")
     check_runs(row.content)
     return row

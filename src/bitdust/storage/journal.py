@@ -395,8 +395,21 @@ def _check(record: Record) -> None:
             check_runs(record.blocks)
         case VersionAdded():
             check_version(record.label)
+            _in_range(*msgspec.structs.astuple(record.stats))
+        case FragmentsMarked():
+            for mark in record.marks:
+                _in_range(mark.block, mark.position)
+                if mark.state not in (0, 1, 2, 3) or len(mark.supplier or bytes(32)) != 32:
+                    raise ValueError("a state or supplier that cannot be")
+                if len(mark.challenges or b"") > MAX_CHALLENGES:
+                    raise ValueError("too many challenges")
         case _:
             pass
+
+
+def _in_range(*numbers: int) -> None:
+    if any(not 0 <= number <= MAX_NUMBER for number in numbers):
+        raise ValueError("a number out of range")
 
 
 def pack_segment(epoch: int, seq: int, records: bytes) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from bitdust.api.envelope import Answer
 from bitdust.api.parameters import LocalPath, Target
 from bitdust.api.registry import DELETE, GET, POST, operation
 from bitdust.ids import KeyID, RemotePath
@@ -49,7 +50,7 @@ async def files_list(
     all_customers: bool = False,
     include_uploads: bool = False,
     include_downloads: bool = False,
-) -> Any:
+) -> Answer:
     """List files and folders of the catalog.
 
     Args:
@@ -70,9 +71,11 @@ async def files_list(
 
     Source: BitDust, second generation, file/list.
     """
-    return await node.require_storage().files_list(
+    rows, revision, cut = await node.require_storage().files_list(
         remote_path, key_id, recursive, all_customers, include_uploads, include_downloads
     )
+    message = f"only the first {len(rows)} items are shown; name a folder" if cut else ""
+    return Answer(rows, message=message, extra={"revision": revision})
 
 
 @operation(GET("/file/exists/v1"), cli="file exists")

@@ -42,7 +42,7 @@ class FakeStorage:
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, tuple[Any, ...]]] = []
-        self.answers: dict[str, Any] = {}
+        self.answers: dict[str, Any] = {"files_list": ([], 0, False)}
 
     def __getattr__(self, name: str) -> Any:
         async def operation(*args: Any) -> Any:

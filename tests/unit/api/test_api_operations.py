@@ -90,8 +90,19 @@ async def test_file_operations_reach_storage_with_their_arguments(
             for entry in registry.named(name).parameters.values()
             if entry.required
         }
-        assert await result_of(node, registry, name, **needed) == {"called": name}
+        wanted = [] if name == "files_list" else {"called": name}
+        assert await result_of(node, registry, name, **needed) == wanted
         assert len(node.storage.calls[-1][1]) == len(registry.named(name).parameters)
+
+
+async def test_file_lists_carry_the_revision_and_say_when_they_are_cut(
+    node: Any, registry: Registry
+) -> None:
+    node.storage.answers["files_list"] = ([{"path": "a"}], 7, True)
+    envelope = await call(node, registry, "files_list")
+    assert envelope["result"] == [{"path": "a"}]
+    assert envelope["revision"] == 7
+    assert "first 1 items" in envelope["message"]
 
 
 class FakeCustomer:

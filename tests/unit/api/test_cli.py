@@ -156,10 +156,11 @@ async def test_calls_reach_the_node(http: Any, node: Any) -> None:
 
 async def test_tables_json_and_odd_names(http: Any, node: Any) -> None:
     del http
-    node.storage.answers["files_list"] = [
+    rows = [
         {"type": "file", "size": 1536, "path_id": "0/1", "remote_path": "a:evil\x1b[31m\n\udce9"},
         {"type": "dir", "size": -1, "path_id": "0/2", "remote_path": "a:docs"},
     ]
+    node.storage.answers["files_list"] = (rows, 1, False)
     ended = await bitdust(node.home, "file", "list")
     assert ended.code == 0
     lines = ended.out.splitlines()

@@ -188,7 +188,8 @@ async def test_an_answer_that_is_not_json_is_an_internal_error(http: Any, node: 
 
 
 async def test_names_that_are_no_unicode_and_large_answers(http: Any, node: Any) -> None:
-    node.storage.answers["files_list"] = [{"path": f"caf\udce9 {n}"} for n in range(2000)]
+    rows = [{"path": f"caf\udce9 {n}"} for n in range(2000)]
+    node.storage.answers["files_list"] = (rows, 1, False)
     envelope = await http.call("GET", "/file/list/v1")
     assert envelope["result"][7] == {"path": "caf\udce9 7"}
 

@@ -1,19 +1,23 @@
-"""The daemon process: one per home, with its lock, log, signals and the servers on top of a node."""
+"""The daemon process: one per home, with its lock, its log and its signals."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import fcntl
+import io
 import logging
 import logging.handlers
 import os
 import resource
+import select
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -136,6 +140,14 @@ async def _serve(home: Path, ready: Callable[[], None]) -> bool:
             await asyncio.wait_for(node.stop(), STOP_DEADLINE)
 
 
+def _run(main: Coroutine[Any, Any, bool]) -> bool:
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(main)
+    return uvloop.run(main)
+
+
 def serve(home: Path, ready: Callable[[], None], *, console: bool) -> None:
     """Hold the home and run the daemon in this process until it is stopped.
 
@@ -151,13 +163,7 @@ def serve(home: Path, ready: Callable[[], None], *, console: bool) -> None:
     try:
         setup_logging(home, console=console)
         _raise_file_limit()
-        try:
-            import uvloop
-
-            run = uvloop.run
-        except ImportError:
-            run = asyncio.run
-        restart = run(_serve(home, ready))
+        restart = _run(_serve(home, ready))
     finally:
         lock.release()
     if restart:
@@ -197,7 +203,7 @@ def run_daemon(home: Path, *, foreground: bool) -> int | None:
             hint="choose another home with --home or BITDUST_HOME",
         ) from exc
     reader, writer = os.pipe()
-    with os.fdopen(reader, "rb") as stream:
+    with os.fdopen(reader, "rb", buffering=0) as stream:
         try:
             process = subprocess.Popen(
                 [sys.executable, "-m", "bitdust.daemon", str(home), str(writer)],
@@ -210,17 +216,31 @@ def run_daemon(home: Path, *, foreground: bool) -> int | None:
         finally:
             os.close(writer)
             os.close(output)
-        text = stream.read().decode()
+        text = _wait_for(stream, START_DEADLINE)
     if text.startswith("ready"):
         # the daemon outlives us on purpose, so its handle must not warn when it is collected
         process.returncode = 0
         return process.pid
-    process.wait(START_DEADLINE)
+    if process.poll() is None:
+        process.terminate()
+        process.wait(STOP_DEADLINE)
     message, _, hint = text.strip().partition("\x00")
     raise NotRunning(
         message or "the daemon ended while starting",
         hint=hint or f"see {home / 'logs' / 'stderr.log'}",
     )
+
+
+def _wait_for(stream: io.FileIO, seconds: float) -> str:
+    """What the detached process reports until it closes its end; empty when it takes too long."""
+    deadline = time.monotonic() + seconds
+    parts: list[bytes] = []
+    while select.select([stream], [], [], max(0.0, deadline - time.monotonic()))[0]:
+        part = stream.read(4096)
+        if not part:
+            break
+        parts.append(part)
+    return b"".join(parts).decode()
 
 
 def main(argv: list[str]) -> int:

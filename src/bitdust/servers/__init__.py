@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from bitdust.servers.embedded import NameHost
 from bitdust.servers.http import HttpServer
 from bitdust.servers.websocket import WebSocketServer
 
-__all__ = ["HttpServer", "WebSocketServer"]
+__all__ = ["HttpServer", "NameHost", "WebSocketServer"]

@@ -36,7 +36,6 @@ PUT_TIMEOUT = 120.0
 """Seconds one fragment may take at the most."""
 
 NodeID = bytes
-Buffers = Sequence[bytes | bytearray | memoryview]
 
 log = structlog.get_logger(component="spread")
 
@@ -48,7 +47,7 @@ class ObjectClient(Protocol):
         self,
         node: NodeID,
         name: str,
-        buffers: list[bytes | bytearray | memoryview],
+        buffers: list[memoryview],
         size: int,
         hash: bytes,
         timeout: float = ...,

@@ -60,7 +60,7 @@ class Suppliers:
         self,
         node: bytes,
         name: str,
-        buffers: list[bytes | bytearray | memoryview],
+        buffers: list[memoryview],
         size: int,
         hash: bytes,
         timeout: float = 1.0,

@@ -32,12 +32,17 @@ GRACE_PUBLIC: Final = 2.0
 GRACE_PRIVATE: Final = 0.5
 """Seconds in which a newer version of an item may still come after the first one."""
 LATE_PEERS: Final = 0.1
+QUIET_PUBLIC: Final = 1.5
+QUIET_PRIVATE: Final = 0.5
+"""Seconds without a new peer after which a search that found some is over."""
 ASK_TIMEOUT: Final = 1.0
 LOCAL_TIMEOUT: Final = 2.0
 MAX_WAITING: Final = 4096
 FIRST_KICK: Final = 0.1
 KICK_GROWTH: Final = 1.3
 LAST_KICK: Final = 20.0
+FIRST_ID_CHECK: Final = 0.25
+LAST_ID_CHECK: Final = 30.0
 SAVE_INTERVAL: Final = 600.0
 
 _log = structlog.get_logger(component="dht.wire")
@@ -105,6 +110,7 @@ class LibtorrentWire:
             self._session.handle.add_dht_node(address)
         if self._options.private:
             self._tasks.append(asyncio.create_task(self._form_network(), name="dht-forming"))
+        self._tasks.append(asyncio.create_task(self._watch_id(), name="dht-id"))
         self._tasks.append(asyncio.create_task(self._save_often(), name="dht-state"))
         _log.info("DHT started", port=self.port, private=self._options.private)
 
@@ -140,27 +146,30 @@ class LibtorrentWire:
         search = _PeerSearch(min(want, MAX_PEERS))
         group = self._peer_searches.setdefault(topic, set())
         group.add(search)
+        quiet = QUIET_PRIVATE if self._options.private else QUIET_PUBLIC
+        waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(search.full.wait())]
         try:
             async with asyncio.timeout(timeout):
                 session.dht_get_peers(lt.sha1_hash(topic))
                 if self._options.private:
                     # libtorrent does not say when a search for peers is over; a search for an item
                     # at the same place asks the same nodes, and does.
-                    end = asyncio.ensure_future(self.get_part(topic))
-                    full = asyncio.ensure_future(search.full.wait())
-                    try:
-                        await asyncio.wait({end, full}, return_when=asyncio.FIRST_COMPLETED)
-                    finally:
-                        end.cancel()
-                        full.cancel()
-                        await asyncio.gather(end, full, return_exceptions=True)
-                    if not search.full.is_set():
-                        await asyncio.sleep(LATE_PEERS)
-                else:
-                    await search.full.wait()
+                    waits.append(asyncio.ensure_future(self.get_part(topic)))
+                while True:
+                    before = len(search.found)
+                    done, _ = await asyncio.wait(
+                        waits, timeout=quiet, return_when=asyncio.FIRST_COMPLETED
+                    )
+                    if done or (before and len(search.found) == before):
+                        break
+                if not search.full.is_set():
+                    await asyncio.sleep(LATE_PEERS)
         except TimeoutError:
             pass
         finally:
+            for wait in waits:
+                wait.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
             group.discard(search)
             if not group:
                 self._peer_searches.pop(topic, None)
@@ -350,6 +359,14 @@ class LibtorrentWire:
             session.dht_get_immutable_item(lt.sha1_hash(self._random.token(20)))
             await asyncio.sleep(delay * self._random.uniform(0.8, 1.2))
             delay = min(delay * KICK_GROWTH, LAST_KICK)
+
+    async def _watch_id(self) -> None:
+        """Follow this node's id; libtorrent has none until the entrances' names are resolved."""
+        delay = FIRST_ID_CHECK
+        while True:
+            await asyncio.sleep(delay)
+            await self._session.refresh_id()
+            delay = min(delay * 2, LAST_ID_CHECK)
 
     async def _save_often(self) -> None:
         while True:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -176,6 +176,7 @@ class DhtSession:
         self._options = options
         self._executor = executor
         self._session: lt.session | None = None
+        self._jobs: set[asyncio.Future[Any]] = set()
         self.remembered: list[tuple[str, int]] = []
         self.my_id = bytes(20)
         self.port = 0
@@ -213,8 +214,15 @@ class DhtSession:
         await self.save()
         holder = [self._session]
         self._session = None
+        # Whoever still uses the session in the pool would keep it alive beyond this call.
+        await asyncio.gather(*self._jobs, return_exceptions=True)
         # The last reference goes away in the pool: the destructor waits for libtorrent's threads.
         await asyncio.get_running_loop().run_in_executor(self._executor, holder.clear)
+
+    async def refresh_id(self) -> None:
+        """Learn this node's id: it changes when libtorrent learns the external address (BEP 42)."""
+        if self._session is not None:
+            await self._use(self._read_id, self._session)
 
     async def save(self) -> None:
         """Write the state file; a failure is logged, since the file only saves time."""
@@ -223,11 +231,15 @@ class DhtSession:
         if path is None or session is None:
             return
         try:
-            await asyncio.get_running_loop().run_in_executor(
-                self._executor, self._save, session, path
-            )
+            await self._use(self._save, session, path)
         except OSError as exc:
             _log.warning("DHT state not saved", reason=exc.strerror)
+
+    async def _use(self, call: Callable[..., object], *args: object) -> None:
+        job = asyncio.get_running_loop().run_in_executor(self._executor, call, *args)
+        self._jobs.add(job)
+        job.add_done_callback(self._jobs.discard)
+        await asyncio.shield(job)
 
     def _open(self) -> lt.session:
         settings = session_settings(self._options)

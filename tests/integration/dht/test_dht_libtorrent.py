@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from bitdust.clock import SystemRandom
-from bitdust.dht import LibtorrentDht, layer_topic
+from bitdust.dht import Item, LibtorrentDht, layer_topic, public_of
+from bitdust.dht.libtorrent_wire import LibtorrentWire
+from bitdust.dht.ownership import open_seed, record_salt
 from bitdust.dht.session import DEFAULT_BOOTSTRAP, DhtOptions, parse_state, session_settings
 from bitdust.errors import DhtError, FormatError, InvalidSetting, PortInUse
 
@@ -94,6 +96,64 @@ async def test_nodes_that_died_cost_a_time_out_and_no_more(stack: AsyncExitStack
     assert await first.find_nodes(timeout=2.0) == []
     assert time.monotonic() - began < 8.0
     assert first.local_db_dump() == {}
+
+
+async def test_peers_are_found_quickly_although_many_nodes_died(stack: AsyncExitStack) -> None:
+    first = await begin(stack)
+    entrance = [f"127.0.0.1:{first.port}"]
+    others = [await begin(stack, bootstrap=entrance) for _ in range(6)]
+    last = await begin(stack, bootstrap=entrance)
+    topic = layer_topic(3)
+    for number, node in enumerate(others):
+        node.announce(topic, 7001 + number)
+    async with asyncio.timeout(DEADLINE):
+        while len(await last.peers(topic)) < len(others):
+            await asyncio.sleep(0.05)
+    await asyncio.gather(*(node.stop() for node in others[:3]))
+    began = time.monotonic()
+    assert {port for _, port in await last.peers(topic)} >= {7004, 7005, 7006}
+    assert time.monotonic() - began < 4.0
+
+
+async def test_a_record_is_put_again_by_its_writer(stack: AsyncExitStack) -> None:
+    options = DhtOptions(interface="127.0.0.1", bootstrap=(), private=True)
+    reader = LibtorrentWire(options, SystemRandom())
+    await reader.start()
+    stack.push_async_callback(reader.stop)
+    writer = await begin(stack, bootstrap=[f"127.0.0.1:{reader.port}"])
+    assert await writer.joined()
+    assert (await writer.set_value("k", 1)).success
+    salt = record_salt("skip_validation", b"k", 0)
+    public_key = public_of(open_seed(salt))
+
+    async def current() -> Item:
+        async with asyncio.timeout(DEADLINE):
+            while (item := await reader.get_item(public_key, salt)) is None:
+                await asyncio.sleep(0.05)
+        return item
+
+    before = await current()
+    # The network is young, so the record is put again after a second and not only after an hour.
+    async with asyncio.timeout(DEADLINE):
+        while (after := await current()).seq == before.seq:
+            await asyncio.sleep(0.05)
+    assert after.seq > before.seq
+    assert after.value == before.value
+
+
+async def test_a_public_node_has_an_id_once_its_entrances_are_resolved(
+    stack: AsyncExitStack,
+) -> None:
+    node = LibtorrentDht(interface="127.0.0.1", bootstrap=["nobody.invalid:6881"])
+    await node.start()
+    stack.push_async_callback(node.stop)
+    async with asyncio.timeout(DEADLINE):
+        while node.my_id == bytes(20):
+            await asyncio.sleep(0.05)
+    began = time.monotonic()
+    assert await node.peers(layer_topic(3), timeout=0.5) == []
+    assert not (await node.set_value("k", 1, timeout=0.5)).success
+    assert time.monotonic() - began < 6.0
 
 
 async def test_the_entrance_may_come_up_later(stack: AsyncExitStack) -> None:

@@ -40,8 +40,9 @@ def test_announcements_outlive_days_and_fade_after_their_node(cluster: Clusters)
             await c.clock.sleep(1.0)
             both = [("10.0.0.1", 7771), ("10.0.0.2", 7772)]
             assert sorted(await c.nodes[2].peers(topic)) == both
-            await c.clock.sleep(72 * HOUR)
-            assert sorted(await c.nodes[2].peers(topic)) == both
+            for _ in range(72 * 12):
+                await c.clock.sleep(HOUR / 12)
+                assert sorted(await c.nodes[2].peers(topic)) == both
             c.nodes[0].withdraw(topic)
             await c.nodes[1].stop()
             await c.clock.sleep(0.6 * HOUR)
@@ -88,8 +89,9 @@ def test_records_are_put_again_while_their_writer_runs(
         async with cluster() as c:
             value = {"noise": fixed_key(b"x").derive(b"n", size).hex()[:size]}
             assert (await c.nodes[0].set_value("k", value)).success
-            await c.clock.sleep(50 * HOUR)
-            assert (await c.nodes[1].get_value("k")).value == value
+            for _ in range(50 * 6):
+                await c.clock.sleep(HOUR / 6)
+                assert (await c.nodes[1].get_value("k")).value == value
             await c.nodes[0].stop()
             await c.clock.sleep(2.1 * HOUR)
             gone = await c.nodes[1].get_value("k")

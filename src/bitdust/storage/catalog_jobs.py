@@ -9,8 +9,8 @@ import msgspec
 
 from bitdust.errors import InvalidInput, NotInCatalog
 from bitdust.ids import decode_name, encode_name
-from bitdust.storage.catalog_blocks import BlockWrites
-from bitdust.storage.catalog_items import ItemWrites
+from bitdust.storage.catalog_block_writes import BlockWrites
+from bitdust.storage.catalog_removal import RemovalWrites
 from bitdust.storage.catalog_source import Source
 from bitdust.storage.catalog_stage import StageWrites
 from bitdust.storage.catalog_types import UNFINISHED, JobKind, JobRow, JobState, Progress
@@ -81,7 +81,7 @@ class JobReads(Source):
         return sorted(found, key=lambda job: job.id)[:limit]
 
 
-class JobWrites(BlockWrites, StageWrites, ItemWrites, JobReads):
+class JobWrites(BlockWrites, StageWrites, RemovalWrites, JobReads):
     """Changes of jobs; none of them travels in the journal."""
 
     def add_job(

@@ -9,7 +9,8 @@ import apsw
 
 from bitdust.errors import AlreadyExists, DataUnavailable, InvalidInput, NotInCatalog
 from bitdust.ids import check_version, version_name
-from bitdust.storage.catalog_items import FOLDER_FLAG, ItemWrites, require_hash
+from bitdust.storage.catalog_items import FOLDER_FLAG, require_hash
+from bitdust.storage.catalog_removal import RemovalWrites
 from bitdust.storage.catalog_source import Sink, Source
 from bitdust.storage.catalog_types import (
     INODE_MASK,
@@ -172,7 +173,7 @@ class StageWrites(Sink, StageReads):
         self.db.execute("DELETE FROM stage WHERE job = ?", (job,))
 
 
-class CommitWrites(StageWrites, ItemWrites):
+class CommitWrites(StageWrites, RemovalWrites):
     """Making versions."""
 
     def commit_version(

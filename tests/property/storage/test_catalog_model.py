@@ -64,8 +64,8 @@ def dump(catalog: Catalog) -> dict[str, Any]:
         "versions": "SELECT * FROM versions",
         "entries": "SELECT item, since, until, type, mode, mtime_ns, size, hash, target, content"
         " FROM entries",
-        "blocks": "SELECT number, b.id, key, kind, name, suppliers, payload, fragment_size, created,"
-        f" first, chunks FROM blocks b WHERE {live}",
+        "blocks": "SELECT number, b.id, key, kind, name, suppliers, payload, fragment_size,"
+        f" created, first, chunks FROM blocks b WHERE {live}",
         "chunks": f"SELECT c.* FROM chunks c JOIN blocks b ON b.number = c.block WHERE {live}",
         "fragments": "SELECT f.block, f.position, f.hash, f.state, n.node_id, f.challenges"
         " FROM fragments f LEFT JOIN nodes n ON n.ref = f.supplier"

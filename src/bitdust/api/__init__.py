@@ -5,13 +5,19 @@ Light to import: the command line builds its commands from the registry before a
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from bitdust.api.envelope import Answer, error_classes, error_from
 from bitdust.api.parameters import InvalidParameters, LocalPath, Target
 from bitdust.api.registry import Operation, Registry, build_registry
 from bitdust.api.secret import ensure_secret, read_secret, secret_path
 
+if TYPE_CHECKING:
+    from bitdust.api.listening import EventConsumers
+
 __all__ = [
     "Answer",
+    "EventConsumers",
     "InvalidParameters",
     "LocalPath",
     "Operation",
@@ -24,3 +30,11 @@ __all__ = [
     "read_secret",
     "secret_path",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name == "EventConsumers":  # needs asyncio, which the command line does without
+        from bitdust.api.listening import EventConsumers
+
+        return EventConsumers
+    raise AttributeError(name)

@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from bitdust.api.node import Node
 
 
+def note_internal_failure(node: Node, what: str) -> dict[str, Any]:
+    """Log the exception being handled and give the envelope that names the log entry."""
+    error_id = node.random.token(6).hex()
+    structlog.get_logger("api").exception("internal error", what=what, error_id=error_id)
+    return internal_failure(error_id)
+
+
 async def dispatch(
     node: Node,
     called: Operation[..., Any],
@@ -37,16 +44,16 @@ async def dispatch(
     """
     log = structlog.get_logger("api")
     started = time.perf_counter()
+    noted = False
     try:
+        noted = node.settings.get_bool("logs/api-enabled")
         arguments = called.bind(raw, Context(node.global_id, textual))
         envelope = success(await called.function(node, **arguments))
     except BitdustError as exc:
         envelope = failure(exc)
     except Exception:
-        error_id = node.random.token(6).hex()
-        log.exception("operation failed", method=called.name, error_id=error_id)
-        envelope = internal_failure(error_id)
-    if node.settings.get_bool("logs/api-enabled"):
+        envelope = note_internal_failure(node, called.name)
+    if noted:
         log.info(
             "api call",
             method=called.name,

@@ -273,7 +273,7 @@ def measure_home(home: Path) -> dict[str, Any]:
     import os
     import shutil
 
-    from bitdust.config_schema import format_size
+    from bitdust.supply import percent_text, size_text
 
     def used(folder: Path) -> int:
         total, pending = 0, [str(folder)]
@@ -300,7 +300,7 @@ def measure_home(home: Path) -> dict[str, Any]:
     }
     shown: dict[str, Any] = dict(numbers)
     for name, value in numbers.items():
-        shown[f"{name}_str"] = format_size(value)
+        shown[f"{name}_str"] = size_text(value)
     for name in ("total", "diskfree"):
-        shown[f"{name}_percent"] = f"{100 * numbers[name] / max(1, disk.total):.3g}%"
+        shown[f"{name}_percent"] = percent_text(numbers[name], disk.total)
     return shown

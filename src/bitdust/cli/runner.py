@@ -14,7 +14,7 @@ from bitdust.api.registry import Registry, build_registry
 from bitdust.cli.output import print_json, print_result
 from bitdust.client import Client
 from bitdust.config import Settings, default_home
-from bitdust.errors import BitdustError, NotRunning
+from bitdust.errors import AccessDenied, BitdustError, NotRunning
 
 EXIT_INTERNAL = 1
 EXIT_USAGE = 2
@@ -89,12 +89,25 @@ class Shell:
         """
         try:
             envelope = self.client(registry).envelope(method, arguments, timeout=None)
+            if envelope.get("code") == AccessDenied.code and not self._is_held():
+                raise NotRunning(
+                    f"no daemon is running in {self.home}, and the one that answered is of another "
+                    "home",
+                    hint="give this home ports of its own: `bitdust config set "
+                    "interface/api/rest-http-port PORT`",
+                )
         except NotRunning:
             offline = self._offline(method, arguments)
             if offline is None:
                 raise
             envelope = offline
         self.show(method, envelope)
+
+    def _is_held(self) -> bool:
+        """Whether some daemon holds this home, which may not be the one that answered."""
+        from importlib import import_module
+
+        return import_module("bitdust.daemon").holder(self.home) is not None
 
     def _offline(self, method: str, arguments: Mapping[str, Any]) -> dict[str, Any] | None:
         settings = self.settings

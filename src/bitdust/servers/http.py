@@ -22,8 +22,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from bitdust.api.dispatch import dispatch
-from bitdust.api.envelope import failure, internal_failure
+from bitdust.api.dispatch import dispatch, note_internal_failure
+from bitdust.api.envelope import failure
 from bitdust.api.registry import Operation, Registry
 from bitdust.errors import AccessDenied, BitdustError, InvalidInput, Stopped
 from bitdust.servers.encoding import decode_object, encode
@@ -54,6 +54,7 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.ready = asyncio.Event()
+        self.ending = asyncio.Event()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -62,6 +63,11 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
         self.ready.set()
+
+    async def main_loop(self) -> None:
+        # The library's own loop wakes up ten times a second, for each node of a process.
+        await self.on_tick(0)
+        await self.ending.wait()
 
 
 class HttpServer:
@@ -106,6 +112,7 @@ class HttpServer:
             log_config=None,
             access_log=False,
             server_header=False,
+            date_header=False,
             proxy_headers=False,
             limit_concurrency=MAX_CONNECTIONS,
             timeout_keep_alive=KEEP_ALIVE,
@@ -127,6 +134,7 @@ class HttpServer:
         self._closing.set()
         if self._server is not None and self._task is not None:
             self._server.should_exit = True
+            self._server.ending.set()
             with suppress(asyncio.CancelledError):
                 await self._task
         self._server = self._task = None
@@ -137,6 +145,8 @@ class HttpServer:
             envelope = await self._answer(request)
         except BitdustError as exc:
             envelope = failure(exc)
+        except Exception:
+            envelope = note_internal_failure(self._node, "http request")
         envelope["execution"] = f"{time.perf_counter() - started:.6f}"
         return await self._respond(envelope)
 
@@ -151,9 +161,7 @@ class HttpServer:
             else:
                 body = encode(envelope, pretty=True)
         except (TypeError, ValueError):
-            error_id = self._node.random.token(6).hex()
-            self._log.exception("an answer is not JSON", error_id=error_id)
-            body = encode(internal_failure(error_id), pretty=True)
+            body = encode(note_internal_failure(self._node, "http answer"), pretty=True)
         return Response(body, media_type="application/json")
 
     async def _answer(self, request: Request) -> dict[str, Any]:

@@ -21,8 +21,7 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from bitdust.api.dispatch import dispatch
-from bitdust.api.envelope import internal_failure
+from bitdust.api.dispatch import dispatch, note_internal_failure
 from bitdust.api.registry import Registry
 from bitdust.errors import BitdustError
 from bitdust.servers.encoding import decode_object, encode
@@ -35,6 +34,8 @@ if TYPE_CHECKING:
 MAX_MESSAGE = 1024 * 1024
 """Bytes of the longest message from a client."""
 MAX_CLIENTS = 64
+MAX_FIELDS = 16
+"""Query arguments of a handshake."""
 MAX_CALLS = 32
 """Calls of one client that may run at one time; further messages wait unread."""
 MAX_OUTGOING = 200
@@ -122,8 +123,7 @@ class WebSocketServer:
         self._server = self._pump = None
 
     def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
-        query = parse_qs(urlsplit(request.path).query, max_num_fields=16)
-        given = next(iter(query.get("api_secret") or query.get("a") or ()), None)
+        given = _secret_in(request.path)
         hosts = request.headers.get_all("Host")
         origins = request.headers.get_all("Origin")
         reason = ""
@@ -206,9 +206,8 @@ class WebSocketServer:
         try:
             return encode({"type": "api_call", "payload": payload}, pretty=False)
         except (TypeError, ValueError):
-            error_id = self._node.random.token(6).hex()
-            self._log.exception("an answer is not JSON", error_id=error_id)
-            answer = {"call_id": payload["call_id"], "response": internal_failure(error_id)}
+            response = note_internal_failure(self._node, "websocket answer")
+            answer = {"call_id": payload["call_id"], "response": response}
             return encode({"type": "api_call", "payload": answer}, pretty=False)
 
     async def _push_events(self) -> None:
@@ -220,11 +219,23 @@ class WebSocketServer:
                     subscription = self._node.events.subscribe(MAX_OUTGOING)
                 for event in events:
                     payload = {"event_id": event.event_id, "data": event.data}
-                    message = encode({"type": "event", "payload": payload}, pretty=False)
+                    try:
+                        message = encode({"type": "event", "payload": payload}, pretty=False)
+                    except (TypeError, ValueError):
+                        self._log.exception("an event is not JSON", event_id=event.event_id)
+                        continue
                     for client in list(self._clients):
                         client.push(message)
         finally:
             self._node.events.unsubscribe(subscription)
+
+
+def _secret_in(target: str) -> str | None:
+    try:
+        query = parse_qs(urlsplit(target).query, max_num_fields=MAX_FIELDS)
+    except ValueError:
+        return None
+    return next(iter(query.get("api_secret") or query.get("a") or ()), None)
 
 
 def _quiet_logger() -> Any:

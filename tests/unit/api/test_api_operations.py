@@ -179,6 +179,7 @@ async def test_local_space(node: Any, registry: Registry) -> None:
     space = await result_of(node, registry, "space_local")
     assert space["customers"] == 2048
     assert space["customers_str"] == "2 KB"
+    assert space["diskfree_percent"].endswith("%")
     assert 2148 <= space["total"] < 3000
     assert 0 < space["diskfree"] <= space["disktotal"]
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from bitdust.cli.progress import find_job
 from bitdust.config import Settings
+from bitdust.daemon import HomeLock
 from bitdust.errors import DataUnavailable, NotInCatalog
 from bitdust.servers import HttpServer
 
@@ -189,6 +190,12 @@ async def test_errors_have_documented_exit_codes(http: Any, node: Any) -> None:
     assert ended.err.startswith("error: remote_path: ")
     (node.home / "metadata" / "apisecret").write_text("x" * 32)
     ended = await bitdust(node.home, "file", "info", "cat.png")
+    assert ended.code == 8, "nobody holds this home, so it is another one's node that answers"
+    ended = await bitdust(node.home, "config", "get", "personal/private-key-size")
+    assert ended.code == 0
+    lock = HomeLock(node.home)
+    ended = await bitdust(node.home, "file", "info", "cat.png")
+    lock.release()
     assert ended.code == 6
     assert "another home" in ended.err
     assert http.secret not in ended.err

@@ -10,6 +10,7 @@ from urllib.parse import quote
 import pytest
 
 from bitdust.api.registry import Registry
+from bitdust.config import Settings
 from bitdust.errors import PortInUse, TooFewSuppliers
 from bitdust.ids import RemotePath
 from bitdust.servers import HttpServer
@@ -180,6 +181,23 @@ async def test_an_unforeseen_error_gives_an_id_and_no_details(http: Any, node: A
     assert envelope["code"] == "internal"
     assert envelope["errors"] == [f"internal error {envelope['error_id']}"]
     assert "secret detail" not in json.dumps(envelope)
+
+
+async def test_a_damaged_settings_file_spoils_no_answer(http: Any, node: Any) -> None:
+    node.settings = Settings(node.home)
+    path = node.home / "config" / "logs" / "api-enabled"
+    path.parent.mkdir(parents=True)
+    path.write_text("perhaps")
+    envelope = await http.call("GET", "/process/health/v1")
+    assert envelope["code"] == "damaged_settings"
+    assert str(path) in envelope["errors"][0]
+
+
+async def test_an_error_outside_of_operations_is_an_envelope_too(
+    http: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http.server._registry, "route", lambda verb, path: 1 / 0)
+    assert (await http.call("GET", "/process/health/v1"))["code"] == "internal"
 
 
 async def test_an_answer_that_is_not_json_is_an_internal_error(http: Any, node: Any) -> None:

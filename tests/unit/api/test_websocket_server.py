@@ -74,6 +74,7 @@ async def test_access_is_denied(node: Any, websocket: WebSocketServer, secret: s
         (base, {}),
         (f"{base}?api_secret=wrong", {}),
         (f"{base}?api_secret=&a=", {}),
+        (f"{base}?" + "x=1&" * 20 + f"a={secret}", {}),
         (good, {"Origin": "https://evil.example.org"}),
         (good, {"Host": "evil.example.org"}),
     ):
@@ -81,7 +82,7 @@ async def test_access_is_denied(node: Any, websocket: WebSocketServer, secret: s
             async with connect(url, additional_headers=headers, proxy=None):
                 pytest.fail("the handshake was completed")
         assert caught.value.response.status_code == 403
-    assert node.events.counts["web-socket-access-denied"] == 5
+    assert node.events.counts["web-socket-access-denied"] == 6
     async with connect(good, origin="http://localhost:3000", proxy=None) as connection:
         answer = await ask(connection, {"command": "api_call", "method": "process_health"})
         assert answer["payload"]["response"] == {"status": "OK"}
@@ -103,6 +104,14 @@ async def test_events_reach_every_client_and_answers_the_caller_only(
                 "type": "event",
                 "payload": {"event_id": "supplier-connected", "data": {"global_id": "bob@host"}},
             }
+
+
+async def test_an_event_that_is_not_json_is_skipped(node: Any, socket: ClientConnection) -> None:
+    await ask(socket, {"command": "api_call", "method": "process_health"})
+    node.events.publish("bad", thing=object())
+    node.events.publish("good")
+    async with asyncio.timeout(10):
+        assert json.loads(await socket.recv())["payload"]["event_id"] == "good"
 
 
 async def test_a_long_message_ends_the_connection(socket: ClientConnection) -> None:

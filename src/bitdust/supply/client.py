@@ -77,14 +77,17 @@ class SupplierClient:
     Args:
         network: sessions to other nodes.
         on_usage: told of the bytes and the number of objects a supplier says it keeps for us.
+        on_stranger: told when a supplier says it has no contract with us.
     """
 
     def __init__(
         self,
         network: NetworkPort,
         on_usage: Callable[[NodeID, int, int], None] | None = None,
+        on_stranger: Callable[[NodeID], None] | None = None,
     ) -> None:
         self._network = network
+        self._on_stranger = on_stranger
         self._on_usage = on_usage
 
     async def put(
@@ -270,5 +273,9 @@ class SupplierClient:
                     )
                 async with response:
                     yield response
+        except NoContract:
+            if self._on_stranger is not None:
+                self._on_stranger(node)
+            raise
         except TimeoutError as exc:
             raise DeadlineExceeded(f"the supplier took longer than {timeout:g} s") from exc

@@ -120,7 +120,7 @@ class CustomerService:
         self._roster = Roster(desired)
         self._publisher = Publisher(network, dht, key, document, clock, random, pool, find_document)
         self._upkeep = Upkeep(network, self._hirer, clock, random)
-        self.client = SupplierClient(network, self.note_usage)
+        self.client = SupplierClient(network, self.note_usage, self._suspect)
         self._usage: dict[NodeID, tuple[int, int]] = {}
         self._lock = asyncio.Lock()
         self._wake = asyncio.Event()
@@ -227,6 +227,7 @@ class CustomerService:
             await self._hire_missing()
         if await self._upkeep.run(self._roster, self._granted, self._term):
             await self._save()
+            self._moved()
         for place in self._upkeep.take_lost():
             await self._lose(place, "no_contract")
         await self._publish()
@@ -294,9 +295,12 @@ class CustomerService:
         self._wake.set()
 
     async def _publish(self) -> None:
-        if await self._publisher.renew(self._roster):
-            await self._save()
-        await self._publisher.spread(self._roster)
+        for _ in range(3):
+            if await self._publisher.renew(self._roster):
+                await self._save()
+            await self._publisher.spread(self._roster)
+            if not self._publisher.outdated(self._roster):
+                return
 
     async def _save(self) -> None:
         await in_pool(self._pool, save_roster, self._path, self._roster.encode())
@@ -484,18 +488,21 @@ class CustomerService:
             self._tell()
         return document.node_id
 
+    def _hireable(self, node: NodeID) -> NodeID:
+        if node == self._node or self._roster.of(node) is not None:
+            raise InvalidInput("that node is one of your suppliers already, or you yourself")
+        return node
+
     async def _replacement(
         self, position: int, new: NodeID | Endpoint | None
     ) -> tuple[IdentityDocument, Contract]:
         if new is not None:
-            document = (
-                await self._network.dial(new)
-                if isinstance(new, Endpoint)
-                else await self._hirer.locate(new)
-            )
-            node = document.node_id
-            if node == self._node or self._roster.of(node) is not None:
-                raise InvalidInput("that node is one of your suppliers already, or you yourself")
+            if isinstance(new, Endpoint):
+                document = await self._network.dial(new)
+                node = self._hireable(document.node_id)
+            else:
+                node = self._hireable(new)
+                document = await self._hirer.locate(node)
             contract = await self._offer(document, position)
             self._roster.retired = [old for old in self._roster.retired if old.node != node]
             return document, contract
@@ -565,9 +572,14 @@ class CustomerService:
             return False
         self.note_usage(place.node, pong.used, pong.count)
         if not pong.known:
-            self._upkeep.suspect(place.node)
-            self._wake.set()
+            self._suspect(place.node)
         return True
+
+    def _suspect(self, node: NodeID) -> None:
+        """A supplier says it has no contract with us: it is asked for a new one, or replaced."""
+        if self._roster.of(node) is not None:
+            self._upkeep.suspect(node)
+            self._wake.set()
 
     # --- views ----------------------------------------------------------------------------------
 

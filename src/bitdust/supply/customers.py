@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from dataclasses import dataclass
+from pathlib import Path
 
 import structlog
 
-from bitdust.errors import BitdustError, FormatError, IntegrityError
+from bitdust.errors import BitdustError, FormatError
 from bitdust.identity import IdentityDocument
 from bitdust.supply.contracts import MAX_CONTRACT, Contract
 from bitdust.supply.disk import disk_errors, make_dir, write_durably
@@ -105,12 +105,8 @@ class CustomerBook:
             if customer in self._customers:
                 continue
             folder = layout.customer(customer)
-            contract = family = b""
-            with contextlib.suppress(FileNotFoundError), disk_errors("a contract"):
-                contract = _read_small(str(folder / "contract"), MAX_CONTRACT)
-                family = _read_small(str(folder / "family"), MAX_FAMILY)
-            if not contract:
-                continue
+            contract = _read_small(folder / "contract", MAX_CONTRACT)
+            family = _read_small(folder / "family", MAX_FAMILY)
             try:
                 issued = Contract.decode(contract).issued
                 if family:
@@ -214,9 +210,14 @@ class CustomerBook:
         self._rejected.discard(node)
 
 
-def _read_small(path: str, limit: int) -> bytes:
-    with open(path, "rb") as file:
-        data = file.read(limit + 1)
-    if len(data) > limit:
-        raise IntegrityError(f"a file of more than {limit} bytes where a signed record should be")
-    return data
+def _read_small(path: Path, limit: int) -> bytes:
+    """A file of at most ``limit`` bytes; empty when there is none that can be read."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(limit + 1)
+    except FileNotFoundError:
+        return b""
+    except OSError as exc:
+        _log.warning("a file of a customer cannot be read", name=path.name, problem=exc.errno)
+        return b""
+    return data if len(data) <= limit else b""

@@ -23,6 +23,7 @@ from bitdust.supply.ports import (
     MasterKey,
     NetworkPort,
     endpoints_of,
+    is_online,
 )
 from bitdust.supply.rules import BackOff
 from bitdust.supply.turns import in_pool
@@ -155,6 +156,8 @@ class Hirer:
             PeerUnreachable: it cannot be found or reached now.
         """
         known = self._network.document_of(node)
+        if known is not None and is_online(self._network, node):
+            return known
         for endpoint in endpoints_of(known) if known else ():
             document = await self._try(endpoint, node)
             if document is not None:

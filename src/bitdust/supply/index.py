@@ -133,6 +133,7 @@ class Index:
 
         Raises:
             DiskFull: no room for it; nothing was changed.
+            LocalFileError: the index failed; nothing was changed.
         """
         with self._lock:
             self._db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
@@ -141,13 +142,23 @@ class Index:
                     yield self._db
             except apsw.FullError as exc:
                 raise DiskFull("no room for the index of stored objects") from exc
+            except apsw.Error as exc:
+                raise LocalFileError("the index of stored objects failed") from exc
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[apsw.Connection]:
+        with self._lock:
+            try:
+                yield self._db
+            except apsw.Error as exc:
+                raise LocalFileError("the index of stored objects failed") from exc
 
     # --- objects --------------------------------------------------------------------------------
 
     def find(self, customer: bytes, name: str) -> ObjectRow | None:
         """The row of an object, None when there is none or it is being deleted."""
-        with self._lock:
-            row = self._db.execute(
+        with self._reading() as db:
+            row = db.execute(
                 "SELECT customer, name, size, digest, state FROM objects"
                 " WHERE customer = ? AND name = ? AND state != ?",
                 (customer, name, ObjectState.DELETING),
@@ -204,8 +215,8 @@ class Index:
 
     def deleting(self) -> list[ObjectRow]:
         """Objects whose deletion was begun and not ended."""
-        with self._lock:
-            cursor = self._db.execute(
+        with self._reading() as db:
+            cursor = db.execute(
                 "SELECT customer, name, size, digest, state FROM objects WHERE state = ?",
                 (ObjectState.DELETING,),
             )
@@ -213,8 +224,8 @@ class Index:
 
     def list_names(self, customer: bytes, prefix: str, after: str, limit: int) -> list[ObjectRow]:
         """Objects whose name begins with ``prefix`` and comes after ``after``, by name."""
-        with self._lock:
-            cursor = self._db.execute(
+        with self._reading() as db:
+            cursor = db.execute(
                 "SELECT customer, name, size, digest, state FROM objects"
                 " WHERE customer = ? AND name >= ? AND name < ? AND name > ? AND state != ?"
                 " ORDER BY name LIMIT ?",
@@ -224,8 +235,8 @@ class Index:
 
     def walk(self, after: tuple[bytes, str], limit: int) -> list[ObjectRow]:
         """Good objects of all customers in a fixed order, from behind ``after``."""
-        with self._lock:
-            cursor = self._db.execute(
+        with self._reading() as db:
+            cursor = db.execute(
                 "SELECT customer, name, size, digest, state FROM objects"
                 " WHERE (customer, name) > (?, ?) AND state = ? ORDER BY customer, name LIMIT ?",
                 (*after, ObjectState.GOOD, limit),
@@ -234,8 +245,8 @@ class Index:
 
     def totals(self) -> list[Total]:
         """Sums of every customer over the objects whose files are there."""
-        with self._lock:
-            cursor = self._db.execute(
+        with self._reading() as db:
+            cursor = db.execute(
                 "SELECT customer, SUM(size), COUNT(*), SUM((size + ? - 1) / ? * ?) FROM objects"
                 " WHERE state IN (?, ?) GROUP BY customer",
                 (_BLOCK, _BLOCK, _BLOCK, ObjectState.GOOD, ObjectState.BAD),
@@ -266,8 +277,8 @@ class Index:
 
     def customers(self) -> list[CustomerRow]:
         """All customers, the first accepted one first."""
-        with self._lock:
-            cursor = self._db.execute(
+        with self._reading() as db:
+            cursor = db.execute(
                 "SELECT customer, contract, family, document, since FROM customers"
                 " ORDER BY since, customer"
             )
@@ -275,8 +286,8 @@ class Index:
 
     def rejected(self) -> list[bytes]:
         """Node ids of customers that were rejected."""
-        with self._lock:
-            return [row[0] for row in self._db.execute("SELECT customer FROM rejected")]
+        with self._reading() as db:
+            return [row[0] for row in db.execute("SELECT customer FROM rejected")]
 
     def forgive(self, customer: bytes) -> None:
         """End the rejection of a customer."""

@@ -100,10 +100,8 @@ class Publisher:
         """
         idurl = str(self._document().idurl)
         held = roster.family.revision if roster.family else 0
-        if not roster.places or (roster.family_is_current(idurl) and held >= self._floor):
+        if not roster.places or (roster.family_is_current(idurl) and not self.outdated(roster)):
             return False
-        # Twice within a second must not give two families of one revision elsewhere, so only the
-        # number counts, not the time.
         roster.family = await in_pool(
             self._pool,
             Family.build,
@@ -116,8 +114,15 @@ class Publisher:
         )
         return True
 
+    def outdated(self, roster: Roster) -> bool:
+        """Whether somebody holds another family of this or a later revision."""
+        return roster.family is not None and roster.family.revision <= self._floor
+
     async def spread(self, roster: Roster) -> None:
-        """Give the family to every supplier that has not got it, and to the DHT."""
+        """Give the family to every supplier that has not got it, and to the DHT.
+
+        When it then is ``outdated``, it has to be renewed and spread again.
+        """
         family = roster.family
         if family is None:
             return
@@ -130,8 +135,7 @@ class Publisher:
             and self._pauses.ready(place.node, now)
         ]
         await asyncio.gather(*(self._give(place, family) for place in due))
-        if self._floor > family.revision and await self.renew(roster):
-            await self.spread(roster)
+        if self.outdated(roster):
             return
         if self._on_dht != family.revision and (self._writing is None or self._writing.done()):
             self._writing = asyncio.create_task(self._write(family, roster.n))
@@ -150,12 +154,16 @@ class Publisher:
             pause = self._random.uniform(0.5, 1.0)
             self._pauses.failed(place.node, self._clock.monotonic(), pause)
             return
-        self._pauses.forget(place.node)
+        if kept.revision >= family.revision:
+            self._pauses.forget(place.node)
         if kept.encode() == family.encode():
             self._has[place.node] = family.revision
-        else:
-            # Signed by us in a time we forgot: go beyond it, or it would win at a recovery.
-            self._floor = max(self._floor, kept.revision)
+            return
+        # Signed by us in a time we forgot: go beyond it, or it would win at a recovery.
+        self._floor = max(self._floor, kept.revision)
+        if kept.revision < family.revision:
+            pause = self._random.uniform(0.5, 1.0)
+            self._pauses.failed(place.node, self._clock.monotonic(), pause)
 
     async def _write(self, family: Family, n: int) -> None:
         by_position = family.positions()

@@ -11,6 +11,11 @@ from dataclasses import dataclass
 
 from bitdust.errors import QuotaExceeded
 
+OBJECTS_BASE = 10_000
+"""Objects any customer may have; small ones cost the disk more than their bytes."""
+BYTES_PER_OBJECT = 4096
+"""One more object for every so many bytes granted."""
+
 _HINT = "delete what is no longer needed, or agree on more space"
 
 
@@ -93,6 +98,8 @@ class Quotas:
                 raise QuotaExceeded(
                     f"{size} bytes asked, {max(0, free)} of {account.granted} are free", hint=_HINT
                 )
+            if account.count >= OBJECTS_BASE + account.granted // BYTES_PER_OBJECT:
+                raise QuotaExceeded(f"{account.count} objects are too many", hint=_HINT)
             account.reserved += size
             return Reservation(self, customer, size)
 

@@ -22,6 +22,7 @@ from bitdust.supply.wire import (
     NodeID,
     Position,
     Seconds,
+    check_number,
     decode_bounded,
 )
 
@@ -138,6 +139,7 @@ class Roster:
         if blake3(payload).digest() != digest:
             raise IntegrityError("the file of suppliers is damaged")
         state = decode_bounded(payload, _State, MAX_STATE)
+        check_number(state.n)
         roster = cls(state.n)
         roster.places = {place.position: place for place in state.places}
         roster.retired = state.retired

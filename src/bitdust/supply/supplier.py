@@ -219,9 +219,15 @@ class SupplierService:
             self._dht.withdraw(topic)
             del self._announced[topic]
         for topic in wanted:
-            if self._announced.get(topic) != port:
+            if self._announced.get(topic) == port:
+                continue
+            try:
                 self._dht.announce(topic, port)
-                self._announced[topic] = port
+            except BitdustError as exc:
+                # A promise is kept even when it cannot be announced; it is tried again later.
+                _log.warning("not announced", problem=exc.code)
+                return
+            self._announced[topic] = port
 
     # --- contracts ------------------------------------------------------------------------------
 

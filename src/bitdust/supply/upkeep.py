@@ -7,7 +7,7 @@ import asyncio
 import structlog
 
 from bitdust.clock import Clock, Random
-from bitdust.errors import BitdustError, IntegrityError, NoContract, PeerUnreachable
+from bitdust.errors import BitdustError, IntegrityError, NoContract, PeerRefused, PeerUnreachable
 from bitdust.identity import IdentityDocument
 from bitdust.supply import messages as m
 from bitdust.supply.client import refusals
@@ -164,8 +164,9 @@ class Upkeep:
                 )
                 break
             except OfferRefused as exc:
-                if exc.contract is not None and exc.contract.revision >= contract.revision:
-                    # An answer was lost: the supplier is a revision ahead.
+                behind = exc.reason in (m.Refusal.ALREADY, m.Refusal.STALE)
+                if behind and exc.contract is not None and exc.contract != contract:
+                    # An answer was lost: the supplier is ahead of what is known here.
                     contract = exc.contract
                     continue
                 if place.node in self._suspects or exc.reason == m.Refusal.BLOCKED:
@@ -173,6 +174,8 @@ class Upkeep:
                     self._suspects.discard(place.node)
                     self._lost.append(place)
                 raise
+        else:
+            raise PeerRefused("the supplier does not settle on a contract")
         self._suspects.discard(place.node)
         place.contract = contract.encode()
         place.document = document.to_xml()

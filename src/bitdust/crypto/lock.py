@@ -130,11 +130,14 @@ def unlock_key(text: str, passphrase: str) -> str:
         raise FormatError("the locked key is of an unknown version", hint="update this program")
     try:
         cost = LockCost(int(match["m"]), int(match["t"]), int(match["p"]))
-        body = base64.b64decode("".join(lines[3:-1]).encode("ascii"), validate=True)
+        text = "".join(lines[3:-1])
+        body = base64.b64decode(text.encode("ascii"), validate=True)
     except InvalidInput as exc:
         raise FormatError("the locked key asks for too much memory or time") from exc
     except (binascii.Error, UnicodeEncodeError) as exc:
         raise FormatError("the locked key is damaged") from exc
+    if base64.b64encode(body).decode("ascii") != text:
+        raise FormatError("the locked key is damaged")
     sealed, checksum = body[:-_CHECKSUM_SIZE], body[-_CHECKSUM_SIZE:]
     if len(sealed) < _TAG_SIZE or checksum != _checksum(parameters, sealed):
         raise IntegrityError("the locked key is damaged", hint="use another copy of it")

@@ -226,6 +226,27 @@ class TestPublic:
             with pytest.raises(FormatError):
                 PublicKey.from_der(bad)
 
+    def test_only_one_ssh_text(self, key: PrivateKey) -> None:
+        blob = base64.b64decode(key.public.to_ssh().split()[1])
+        assert blob[11:18] == bytes.fromhex("00000003010001")
+        padded = blob[:11] + bytes.fromhex("0000000400010001") + blob[18:]
+        text = key.public.to_ssh()
+        assert text.endswith("==")
+        loose = text[:-3] + chr(ord(text[-3]) + 1) + "=="
+        assert base64.b64decode(loose.split()[1]) == blob
+        for other in (f"ssh-rsa {base64.b64encode(padded).decode()}", loose):
+            with pytest.raises(FormatError):
+                PublicKey.from_ssh(other)
+
+    def test_only_one_der(self, key: PrivateKey) -> None:
+        algorithm = bytes.fromhex("300d06092a864886f70d0101010500")
+        without_null = bytes.fromhex("300b06092a864886f70d010101")
+        der = key.public.der
+        assert der[3:18] == algorithm
+        other = der[:2] + bytes((der[2] - 2,)) + without_null + der[18:]
+        with pytest.raises(FormatError):
+            PublicKey.from_der(other)
+
     def test_bad_sizes(self) -> None:
         for raw in (rsa.generate_private_key(65537, 1032), rsa.generate_private_key(3, 1024)):
             der = raw.public_key().public_bytes(

@@ -64,8 +64,9 @@ def test_impossible_passphrases(pem: str, passphrase: str) -> None:
         lock_key(pem, passphrase, CHEAP)
 
 
-def test_every_damaged_character_is_noticed(pem: str) -> None:
-    locked = lock_key(pem, "p", CHEAP)
+@pytest.mark.parametrize("padding", [0, 1, 2])
+def test_every_damaged_character_is_noticed(pem: str, padding: int) -> None:
+    locked = lock_key(pem + " " * padding, "p", CHEAP)
     for position, character in enumerate(locked.rstrip()):
         other = "B" if character == "A" else "A"
         if character.isspace():
@@ -73,6 +74,21 @@ def test_every_damaged_character_is_noticed(pem: str) -> None:
         damaged = locked[:position] + other + locked[position + 1 :]
         with pytest.raises(IntegrityError):
             unlock_key(damaged, "p")
+
+
+def test_bits_that_base64_does_not_use(pem: str) -> None:
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    refused = 0
+    for padding in range(3):
+        lines = lock_key(pem + " " * padding, "p", CHEAP).splitlines()
+        digits = lines[-2].rstrip("=")
+        lines[-2] = lines[-2].replace(
+            digits, digits[:-1] + alphabet[alphabet.index(digits[-1]) ^ 1]
+        )
+        with pytest.raises(IntegrityError):
+            unlock_key("\n".join(lines), "p")
+        refused += lines[-2].endswith("=")
+    assert refused == 2
 
 
 def test_line_ends_of_other_systems(pem: str) -> None:

@@ -119,7 +119,7 @@ def test_a_hostile_file_cannot_ask_for_much(pem: str, parameters: str) -> None:
     begun = time.monotonic()
     with pytest.raises(FormatError):
         unlock_key("\n".join(lines), "p")
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < 5
 
 
 def test_swapped_parameters_within_bounds(pem: str) -> None:

@@ -31,7 +31,14 @@ _SIZES = frozenset({"size", "local_size", "total_size", "bytes_processed", "byte
     "bytes_current",
     "bytes_total",
 }
+HIDDEN: Mapping[str, frozenset[str]] = {
+    "identity_create": frozenset({"xml"}),
+    "identity_recover": frozenset({"xml"}),
+}
+"""Fields that people are not shown, by method; ``--json`` shows everything."""
 MAX_COLUMNS = 6
+MAX_VALUE = 120
+"""Characters of a value that people are shown."""
 _UNITS = ("B", "KB", "MB", "GB", "TB", "PB")
 
 
@@ -67,7 +74,8 @@ def print_result(method: str, envelope: Mapping[str, Any]) -> None:
     if isinstance(result, list) and result and all(isinstance(row, dict) for row in result):
         _print_rows(COLUMNS.get(method, ()), result)
     elif isinstance(result, dict):
-        _print_pairs(result)
+        hidden = HIDDEN.get(method, frozenset())
+        _print_pairs({name: value for name, value in result.items() if name not in hidden})
     elif isinstance(result, list):
         for entry in result:
             sys.stdout.write(f"{_cell('', entry)}\n")
@@ -97,7 +105,8 @@ def _cell(name: str, value: Any) -> str:
         return ", ".join(_cell("", entry) for entry in value)
     if isinstance(value, dict):
         return ", ".join(f"{key} {_cell(key, entry)}" for key, entry in value.items())
-    return display_name(str(value))
+    text = display_name(str(value))
+    return text if len(text) <= MAX_VALUE else f"{text[: MAX_VALUE - 1]}…"
 
 
 def _print_rows(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:

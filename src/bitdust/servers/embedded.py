@@ -29,6 +29,7 @@ class EmbeddedServer(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.ready = asyncio.Event()
+        self.ending = asyncio.Event()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -37,6 +38,11 @@ class EmbeddedServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
         self.ready.set()
+
+    async def main_loop(self) -> None:
+        # The library's own loop wakes up ten times a second, for each node of a process.
+        await self.on_tick(0)
+        await self.ending.wait()
 
     async def begin(self, listener: socket.socket, name: str) -> asyncio.Task[None]:
         """Serve on a bound socket in a task of its own; returns once it takes connections."""
@@ -48,6 +54,13 @@ class EmbeddedServer(uvicorn.Server):
             task.result()
         return task
 
+    async def end(self, task: asyncio.Task[None]) -> None:
+        """Close the socket, let running requests finish for a while, and wait for the task."""
+        self.should_exit = True
+        self.ending.set()
+        with suppress(asyncio.CancelledError):
+            await task
+
 
 def embedded_config(app: Any, **options: Any) -> uvicorn.Config:
     """A configuration without logs, signals, WebSockets and trust in proxies."""
@@ -57,8 +70,10 @@ def embedded_config(app: Any, **options: Any) -> uvicorn.Config:
         ws="none",
         lifespan="off",
         log_config=None,
+        log_level="warning",
         access_log=False,
         server_header=False,
+        date_header=False,
         proxy_headers=False,
         **options,
     )
@@ -124,9 +139,7 @@ class NameHost:
     async def stop(self) -> None:
         """Stop serving and close the file."""
         if self._server is not None and self._task is not None:
-            self._server.should_exit = True
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await self._server.end(self._task)
         if self._names is not None:
             await self._names.close()
         self._server = self._task = self._names = None

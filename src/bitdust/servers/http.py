@@ -9,14 +9,10 @@ Source: BitDust API, third generation, HTTP Rest API and Access.
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import structlog
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -26,6 +22,7 @@ from bitdust.api.dispatch import dispatch, note_internal_failure
 from bitdust.api.envelope import failure
 from bitdust.api.registry import Operation, Registry
 from bitdust.errors import AccessDenied, BitdustError, InvalidInput, Stopped
+from bitdust.servers.embedded import EmbeddedServer, embedded_config
 from bitdust.servers.encoding import decode_object, encode
 from bitdust.servers.guard import is_local_origin, is_own_host, is_secret
 from bitdust.servers.sockets import listen_on_loopback
@@ -48,28 +45,6 @@ PORT_SETTING = "interface/api/rest-http-port"
 _VERBS = ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"]
 
 
-class _Server(uvicorn.Server):
-    """uvicorn in somebody else's loop: no signal handlers, and it says when it runs."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.ready = asyncio.Event()
-        self.ending = asyncio.Event()
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets=sockets)
-        self.ready.set()
-
-    async def main_loop(self) -> None:
-        # The library's own loop wakes up ten times a second, for each node of a process.
-        await self.on_tick(0)
-        await self.ending.wait()
-
-
 class HttpServer:
     """Serves a registry over HTTP on the loopback interface.
 
@@ -86,7 +61,7 @@ class HttpServer:
         self._registry = registry
         self._secret = secret
         self.port = port
-        self._server: _Server | None = None
+        self._server: EmbeddedServer | None = None
         self._task: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
         self._log = structlog.get_logger("http")
@@ -104,28 +79,15 @@ class HttpServer:
         self.port = listener.getsockname()[1]
         grace = self._node.settings.get_float("interface/api/shutdown-timeout")
         app = Starlette(routes=[Route("/{path:path}", self._handle, methods=_VERBS)])
-        config = uvicorn.Config(
+        config = embedded_config(
             app,
-            http="h11",
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            date_header=False,
-            proxy_headers=False,
             limit_concurrency=MAX_CONNECTIONS,
             timeout_keep_alive=KEEP_ALIVE,
             timeout_graceful_shutdown=max(1, round(grace)),
             h11_max_incomplete_event_size=MAX_HEADERS,
         )
-        self._server = _Server(config)
-        self._task = asyncio.create_task(self._server.serve(sockets=[listener]), name="http")
-        ready = asyncio.create_task(self._server.ready.wait())
-        await asyncio.wait({self._task, ready}, return_when=asyncio.FIRST_COMPLETED)
-        ready.cancel()
-        if self._task.done():
-            self._task.result()
+        self._server = EmbeddedServer(config)
+        self._task = await self._server.begin(listener, "http")
         self._log.info("http interface is up", port=self.port)
         return self.port
 
@@ -133,10 +95,7 @@ class HttpServer:
         """End waiting calls, let the others finish for a while, and close."""
         self._closing.set()
         if self._server is not None and self._task is not None:
-            self._server.should_exit = True
-            self._server.ending.set()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await self._server.end(self._task)
         self._server = self._task = None
 
     async def _handle(self, request: Request) -> Response:

@@ -174,6 +174,17 @@ async def test_tables_json_and_odd_names(http: Any, node: Any) -> None:
     assert str(node.storage.calls[-1][1][0]) == "master$alice@server-a.com:docs"
 
 
+async def test_long_values_are_shortened_for_people_only(http: Any, node: Any) -> None:
+    del http
+    node.storage.answers["file_info"] = {"path": "a" * 300, "nothing": None, "sub": {"n": [1, 2]}}
+    ended = await bitdust(node.home, "file", "info", "x")
+    assert "path     " + "a" * 119 + "…\n" in ended.out
+    assert "nothing  -" in ended.out
+    assert "sub:\n  n  1, 2" in ended.out
+    ended = await bitdust(node.home, "file", "info", "x", "--json")
+    assert ended.envelope["result"]["path"] == "a" * 300
+
+
 async def test_errors_have_documented_exit_codes(http: Any, node: Any) -> None:
     node.storage.answers["file_info"] = NotInCatalog("no such item")
     ended = await bitdust(node.home, "file", "info", "cat.png")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import pty
+import signal
 import stat
 import sys
 from dataclasses import dataclass
@@ -15,8 +17,10 @@ from bitdust.cli.progress import find_job
 from bitdust.config import Settings
 from bitdust.daemon import HomeLock
 from bitdust.errors import DataUnavailable, NotInCatalog
+from bitdust.ids import GlobalID
 from bitdust.servers import HttpServer
 
+ALICE = GlobalID("alice", "server-a.com").key()
 UNUSED_PORT = "1"
 """Nobody listens on it without special rights."""
 
@@ -228,6 +232,83 @@ async def test_uploads_and_downloads_are_waited_for(http: Any, node: Any, tmp_pa
     ended = await bitdust(node.home, "file", "download", "docs", "--destination-path", "/tmp/d")
     assert (ended.code, ended.err.splitlines()[0]) == (18, "error: 1 of 4 suppliers is left")
     assert node.storage.calls[-1][1][1] == "/tmp/d"
+
+
+class SlowUpload:
+    """An upload that runs until it is released, and is asked about meanwhile."""
+
+    def __init__(self, node: Any) -> None:
+        self.started = asyncio.Event()
+        self.release = asyncio.Event()
+        self.asked = asyncio.Event()
+        node.storage.answers["file_upload_start"] = self.run
+        node.storage.answers["files_uploads"] = self.ask
+
+    async def run(self) -> dict[str, Any]:
+        self.started.set()
+        await self.release.wait()
+        return {"version": "0/1/F20160424013912PM"}
+
+    async def ask(self) -> dict[str, Any]:
+        self.asked.set()
+        job = {"remote_path": f"{ALICE}:docs", "bytes_processed": 512, "total_size": 1024}
+        return {"running": [{**job, "block_number": 3}], "pending": []}
+
+
+async def test_a_terminal_sees_the_progress(http: Any, node: Any) -> None:
+    del http
+    upload = SlowUpload(node)
+    ours, theirs = pty.openpty()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", "from bitdust.cli.main import main; main()"),
+        *("file", "upload", "/tmp/x", "docs"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=theirs,
+        env={**os.environ, "BITDUST_HOME": str(node.home), "TERM": "xterm", "COLUMNS": "120"},
+    )
+    os.close(theirs)
+    seen = ""
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(30):
+        await upload.asked.wait()
+        while "50.0 %" not in seen:
+            seen += (await loop.run_in_executor(None, os.read, ours, 4096)).decode()
+        upload.release.set()
+        drained = loop.run_in_executor(None, _drain, ours)
+        assert process.stdout is not None
+        out = await process.stdout.read()
+        assert await process.wait() == 0
+        await drained
+    assert "upload, block 3" in seen
+    assert out == b"version  0/1/F20160424013912PM\n"
+    os.close(ours)
+
+
+def _drain(descriptor: int) -> None:
+    try:
+        while os.read(descriptor, 4096):
+            pass
+    except OSError:  # the other end of a pseudo terminal is gone
+        return
+
+
+async def test_an_interrupted_wait_leaves_the_upload_running(http: Any, node: Any) -> None:
+    del http
+    upload = SlowUpload(node)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", "from bitdust.cli.main import main; main()"),
+        *("file", "upload", "/tmp/x", "docs"),
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "BITDUST_HOME": str(node.home)},
+    )
+    async with asyncio.timeout(30):
+        await upload.started.wait()
+        process.send_signal(signal.SIGINT)
+        _, err = await process.communicate()
+    assert process.returncode == 130
+    assert b"goes on in the daemon" in err
+    assert b"bitdust file upload-stop" in err
+    upload.release.set()
 
 
 async def test_files_are_read_for_parameters_that_come_from_files(

@@ -19,7 +19,9 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "keys_list": ("key_id", "size", "is_public", "active", "label"),
     "configs_list": ("key", "value", "default", "type"),
     "suppliers_list": ("position", "global_id", "supplier_state", "contact_state", "connected"),
-    "customers_list": ("position", "global_id", "contact_state"),
+    "customers_list": ("position", "global_id", "contact_state", "used"),
+    "suppliers_ping": ("position", "global_id", "answered", "contact_state"),
+    "customers_ping": ("position", "global_id", "answered", "contact_state"),
     "connections_list": ("proto", "state", "global_id", "host", "bytes_sent", "bytes_received"),
     "streams_list": ("proto", "stream_id", "type", "bytes_current", "bytes_total", "progress"),
     "identity_cache_list": ("global_id", "revision", "date", "contacts"),
@@ -28,6 +30,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
 
 _SIZES = frozenset({"size", "local_size", "total_size", "bytes_processed", "bytes_sent"}) | {
     "bytes_received",
+    "used",
     "bytes_current",
     "bytes_total",
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from typing import Any, Final, TypeVar
 
 from blake3 import blake3
@@ -149,19 +149,11 @@ class SupplierClient:
             NotFound: the supplier has no such object.
             IntegrityError: it is damaged there, or what came is not what it should be.
         """
-        parts = [
-            part
-            async for part in self.stream(
-                node,
-                name,
-                offset,
-                length,
-                timeout=timeout,
-                max_size=max_size,
-                expect=expect,
-            )
-        ]
-        return b"".join(parts)
+        stream = self.stream(
+            node, name, offset, length, timeout=timeout, max_size=max_size, expect=expect
+        )
+        async with self._deadline(timeout), contextlib.aclosing(stream):
+            return b"".join([part async for part in stream])
 
     async def stream(
         self,
@@ -173,13 +165,17 @@ class SupplierClient:
         timeout: float = LONG_TIMEOUT,
         max_size: int = MAX_OBJECT,
         expect: bytes | None = None,
-    ) -> AsyncIterator[bytes | memoryview]:
-        """Fetch as ``get`` does, in pieces as they arrive.
+    ) -> AsyncGenerator[bytes | memoryview, None]:
+        """Fetch as ``get`` does, in pieces as they arrive; close it when it is not read to its end.
 
-        Nothing is proven before the end: an ``IntegrityError`` after the last piece means that all
-        of it is worthless.
+        ``timeout`` bounds the wait for the first piece and each wait for a further one. Nothing is
+        proven before the end: an ``IntegrityError`` after the last piece means that all of it is
+        worthless.
         """
-        async with self._asked(node, m.GET, m.Get(name, offset, length), timeout) as response:
+        # No deadline over all of it here: it would strike the reader between two pieces.
+        async with await self._request(
+            node, m.GET, m.Get(name, offset, length), timeout
+        ) as response:
             got = response.decode(m.Got)
             end = got.size if length < 0 else min(got.size, offset + length)
             want = max(0, end - offset)
@@ -265,17 +261,27 @@ class SupplierClient:
     async def _asked(
         self, node: NodeID, method: str, args: object, timeout: float, body: Body = b""
     ) -> AsyncIterator[Response]:
+        async with (
+            self._deadline(timeout),
+            await self._request(node, method, args, timeout, body) as response,
+        ):
+            yield response
+
+    async def _request(
+        self, node: NodeID, method: str, args: object, timeout: float, body: Body = b""
+    ) -> Response:
         try:
-            async with asyncio.timeout(timeout):
-                with refusals():
-                    response = await self._network.request(
-                        node, method, args, body=body, timeout=timeout
-                    )
-                async with response:
-                    yield response
+            with refusals():
+                return await self._network.request(node, method, args, body=body, timeout=timeout)
         except NoContract:
             if self._on_stranger is not None:
                 self._on_stranger(node)
             raise
+
+    @contextlib.asynccontextmanager
+    async def _deadline(self, timeout: float) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(timeout):
+                yield
         except TimeoutError as exc:
             raise DeadlineExceeded(f"the supplier took longer than {timeout:g} s") from exc

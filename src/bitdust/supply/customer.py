@@ -29,6 +29,7 @@ from bitdust.supply import messages as m
 from bitdust.supply.client import SupplierClient
 from bitdust.supply.contracts import Contract
 from bitdust.supply.hiring import LOOKUP_TIMEOUT, Hirer, OfferRefused
+from bitdust.supply.pings import ping_all
 from bitdust.supply.ports import (
     DocumentFinder,
     DocumentSource,
@@ -180,13 +181,10 @@ class CustomerService:
 
     def _connect_all(self) -> None:
         for place in self._roster.places.values():
-            self._connect(place)
-
-    def _connect(self, place: Place) -> None:
-        if place.document and self._network.document_of(place.node) is None:
-            with contextlib.suppress(IntegrityError):
-                self._network.learn(IdentityDocument.parse(place.document))
-        self._network.keep(place.node)
+            if place.document and self._network.document_of(place.node) is None:
+                with contextlib.suppress(IntegrityError):
+                    self._network.learn(IdentityDocument.parse(place.document))
+            self._network.keep(place.node)
 
     async def _run(self, damaged: bool) -> None:
         if damaged:
@@ -553,27 +551,16 @@ class CustomerService:
         Returns:
             The rows of ``suppliers_list`` with ``answered``.
         """
-        places = list(self._roster.places.values())
-        pongs = await asyncio.gather(*(self._ping(place, timeout) for place in places))
-        answered = {place.position: ok for place, ok in zip(places, pongs, strict=True)}
+        pongs = await ping_all(self._network, self._roster.nodes(), m.SUPPLIER_PING, timeout)
+        for node, pong in pongs.items():
+            if pong is not None:
+                self.note_usage(node, pong.used, pong.count)
+                if not pong.known:
+                    self._suspect(node)
         return [
-            row | {"answered": answered.get(row["position"], False)}
+            row | {"answered": pongs.get(bytes.fromhex(row["node_id"])) is not None}
             for row in self.suppliers_list()
         ]
-
-    async def _ping(self, place: Place, timeout: float) -> bool:
-        try:
-            response = await self._network.request(
-                place.node, m.SUPPLIER_PING, m.Nothing(), timeout=timeout
-            )
-            async with response:
-                pong = response.decode(m.Pong)
-        except BitdustError:
-            return False
-        self.note_usage(place.node, pong.used, pong.count)
-        if not pong.known:
-            self._suspect(place.node)
-        return True
 
     def _suspect(self, node: NodeID) -> None:
         """A supplier says it has no contract with us: it is asked for a new one, or replaced."""
@@ -604,12 +591,10 @@ class CustomerService:
             customer_idurl: whose, None for this node's own.
 
         Returns:
-            ``customer_idurl``, ``publisher_idurl``, ``ecc_map``, ``suppliers``, ``revision`` and
-            ``timestamp``; None when there is no such record.
+            The record (see ``publishing``), None when there is none.
 
         Raises:
             NotFound: that customer's identity cannot be found, so nothing could be believed.
-            FormatError: what stands there is no such record.
-            DhtError: the DHT gave only parts of it.
+            FormatError, DhtError: what stands there is no such record, or only parts of one.
         """
         return await self._publisher.lookup(customer_idurl)

@@ -25,6 +25,7 @@ from bitdust.supply.contracts import Contract
 from bitdust.supply.customers import Customer, CustomerBook
 from bitdust.supply.family import Family
 from bitdust.supply.fragments import FragmentHandlers
+from bitdust.supply.pings import ping_all
 from bitdust.supply.ports import (
     DocumentSource,
     NetworkPort,
@@ -57,7 +58,6 @@ SCRUB_RATE = 4 * 1024 * 1024
 """Bytes per second read by a pass."""
 ROOM_SHARE = 16
 """New customers are invited while at least one part in so many of the donated space is free."""
-CONCURRENT_PINGS = 16
 NOTICE_TIMEOUT = 10.0
 
 _log = structlog.get_logger(component="supplier")
@@ -392,23 +392,9 @@ class SupplierService:
         Returns:
             The rows of ``customers_list`` with ``answered``.
         """
-        gate = asyncio.Semaphore(CONCURRENT_PINGS)
-
-        async def ping(node: NodeID) -> bool:
-            async with gate:
-                try:
-                    response = await self._network.request(
-                        node, m.CUSTOMER_PING, m.Nothing(), timeout=timeout
-                    )
-                    response.close()
-                except BitdustError:
-                    return False
-                return True
-
-        nodes = list(self._book.all())
-        answers = dict(zip(nodes, await asyncio.gather(*map(ping, nodes)), strict=True))
+        answers = await ping_all(self._network, self._book.all(), m.CUSTOMER_PING, timeout)
         return [
-            row | {"answered": answers.get(bytes.fromhex(row["node_id"]), False)}
+            row | {"answered": answers.get(bytes.fromhex(row["node_id"])) is not None}
             for row in self.customers_list()
         ]
 

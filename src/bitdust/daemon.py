@@ -21,6 +21,7 @@ from typing import Any
 
 import structlog
 
+from bitdust.api import error_classes
 from bitdust.errors import AlreadyRunning, BitdustError, LocalFileError, NotRunning
 
 LOG_BYTES = 10 * 1024 * 1024
@@ -224,8 +225,8 @@ def run_daemon(home: Path, *, foreground: bool) -> int | None:
     if process.poll() is None:
         process.terminate()
         process.wait(STOP_DEADLINE)
-    message, _, hint = text.strip().partition("\x00")
-    raise NotRunning(
+    code, message, hint = (*text.split("\x00"), "", "", "")[:3]
+    raise error_classes().get(code, NotRunning)(
         message or "the daemon ended while starting",
         hint=hint or f"see {home / 'logs' / 'stderr.log'}",
     )
@@ -258,7 +259,7 @@ def main(argv: list[str]) -> int:
     try:
         serve(home, lambda: report("ready"), console=False)
     except BitdustError as exc:
-        report(f"{exc.message}\x00{exc.hint}")
+        report(f"{exc.code}\x00{exc.message}\x00{exc.hint}")
         return exc.exit_code
     finally:
         report("")

@@ -297,7 +297,9 @@ class BackupID:
         elif default_key is not None:
             key_id = default_key
         else:
-            raise InvalidName(f"invalid backup id {text[:120]!r}", hint="name the key: key$user@host:")
+            raise InvalidName(
+                f"invalid backup id {text[:120]!r}", hint="name the key: key$user@host:"
+            )
         path_id, _, version = rest.rpartition("/")
         return cls(key_id, PathID.parse(path_id), check_version(version))
 
@@ -337,8 +339,11 @@ def display_name(name: str) -> str:
     """A file name that is safe to print: NFC, undecodable bytes and controls shown escaped."""
     shown = unicodedata.normalize("NFC", name)
     return "".join(
-        ch if ch.isprintable() else ch.encode("utf-8", "surrogateescape").decode("latin-1").encode(
-            "unicode_escape"
-        ).decode("ascii")
+        ch
+        if ch.isprintable()
+        else ch.encode("utf-8", "surrogateescape")
+        .decode("latin-1")
+        .encode("unicode_escape")
+        .decode("ascii")
         for ch in shown
     )

@@ -208,10 +208,11 @@ class Node:
     async def _bring_up(self, identity: LocalIdentity) -> None:
         self.identity = identity
         loop = asyncio.get_running_loop()
-        self.keys = await loop.run_in_executor(
-            self.pool,
-            lambda: KeyRing(self.home, identity.global_id, identity.key, self.clock),
-        )
+        keys = KeyRing(self.home, identity.global_id, identity.key, self.clock)
+        await loop.run_in_executor(self.pool, keys.reload)
+        for problem in keys.problems.values():
+            log.warning("key not loaded", problem=problem)
+        self.keys = keys
         if not self.settings.get_bool("services/network/enabled"):
             return
         await self._bring_up_network(identity)

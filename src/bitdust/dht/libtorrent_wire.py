@@ -27,7 +27,9 @@ from bitdust.dht.wire import CLOSEST, MAX_PEERS, Address, Item, Traffic
 from bitdust.errors import DhtError
 
 PUT_TIMEOUT: Final = 30.0
-GET_TIMEOUT: Final = 20.0
+GET_TIMEOUT_PUBLIC: Final = 20.0
+GET_TIMEOUT_PRIVATE: Final = 5.0
+"""Where all nodes are near, one that is silent for so long is dead."""
 GRACE_PUBLIC: Final = 2.0
 GRACE_PRIVATE: Final = 0.5
 """Seconds in which a newer version of an item may still come after the first one."""
@@ -78,6 +80,7 @@ class LibtorrentWire:
         self._random = random
         self._bootstrap = parse_bootstrap(options.bootstrap)
         self._session = DhtSession(options, executor)
+        self._get_timeout = GET_TIMEOUT_PRIVATE if options.private else GET_TIMEOUT_PUBLIC
         self._waiting: dict[Hashable, set[asyncio.Future[Any]]] = {}
         self._peer_searches: dict[bytes, set[_PeerSearch]] = {}
         self._item_searches: dict[tuple[bytes, bytes], set[_ItemSearch]] = {}
@@ -187,7 +190,7 @@ class LibtorrentWire:
         found = await self._ask(
             ("part", address),
             lambda: session.dht_get_immutable_item(lt.sha1_hash(address)),
-            GET_TIMEOUT,
+            self._get_timeout,
         )
         return found if isinstance(found, bytes) and found else None
 
@@ -210,7 +213,7 @@ class LibtorrentWire:
         group.add(search)
         grace = GRACE_PRIVATE if self._options.private else GRACE_PUBLIC
         try:
-            async with asyncio.timeout(GET_TIMEOUT):
+            async with asyncio.timeout(self._get_timeout):
                 session.dht_get_mutable_item(public_key, salt)
                 await search.first.wait()
             if search.best is not None:
@@ -350,10 +353,7 @@ class LibtorrentWire:
         delay = FIRST_KICK
         session = self._session.handle
         while True:
-            nodes = await self._ask(
-                ("live",), lambda: session.dht_live_nodes(lt.sha1_hash(self.my_id)), LOCAL_TIMEOUT
-            )
-            if not nodes:
+            if not await self.near(self.my_id):
                 for address in (*self._bootstrap, *self._session.remembered):
                     session.add_dht_node(address)
             session.dht_get_immutable_item(lt.sha1_hash(self._random.token(20)))

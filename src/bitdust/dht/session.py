@@ -164,6 +164,13 @@ def session_settings(options: DhtOptions) -> dict[str, Any]:
     return settings
 
 
+def _state_of(session: lt.session) -> bytes:
+    if hasattr(session, "session_state"):
+        return lt.write_session_params_buf(session.session_state(_STATE_FLAG), _STATE_FLAG)
+    # libtorrent 2.0 gives the same dictionary through a call that 2.1 deprecates.
+    return lt.bencode(session.save_state(_STATE_FLAG))
+
+
 class DhtSession:
     """Owns one libtorrent session.
 
@@ -281,7 +288,7 @@ class DhtSession:
             _log.warning("DHT state ignored", reason=exc.strerror)
 
     def _read_id(self, session: lt.session) -> bytes:
-        data = lt.write_session_params_buf(session.session_state(_STATE_FLAG), _STATE_FLAG)
+        data = _state_of(session)
         decoded: Any = lt.bdecode(data)
         state = decoded.get(b"dht state") if isinstance(decoded, dict) else None
         ids = state.get(b"node-id") if isinstance(state, dict) else None

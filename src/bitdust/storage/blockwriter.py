@@ -1,21 +1,20 @@
 """From chunks to blocks on the suppliers: pack, seal, encode, send, record.
 
-Chunks come from one reading thread, which also seals and encodes; the event loop sends. The number
-of block memories is the back-pressure: when all are on their way, the reader waits. A block is in
-the catalog as open before its first byte leaves, and as stored once enough suppliers have it on
-disk, so a crash at any point leaves nothing that nobody knows of.
+``BlockWriter`` builds blocks in a worker thread and never waits; ``BlockSender`` sends them from
+the event loop. The number of block memories is the back-pressure: the reader goes on only when one
+is free. A block is in the catalog as open before its first byte leaves, and as stored once enough
+suppliers have it on disk, so a crash at any point leaves nothing that nobody knows of.
 """
 
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from bitdust.clock import Clock, Random
-from bitdust.errors import BitdustError, Stopped
 from bitdust.storage.audit import make_challenges
 from bitdust.storage.catalog import Catalog
 from bitdust.storage.catalog_types import FragmentMark, FragmentState
@@ -23,6 +22,7 @@ from bitdust.storage.compression import Compressor
 from bitdust.storage.fragment import Fragment, build_fragments
 from bitdust.storage.jobs import Job
 from bitdust.storage.packer import Block, BlockSpace, Packer
+from bitdust.storage.pool import in_pool
 from bitdust.storage.seal import BLOCK_ID_SIZE, KEY_SIZE, BlockKind, wrap_key
 from bitdust.storage.spread import Outcome, Spreader
 
@@ -30,6 +30,8 @@ BLOCKS_IN_FLIGHT = 3
 """Block memories of one upload: one being filled, two on their way."""
 CHUNKS_PER_BLOCK = 16_384
 """A block of tiny chunks ends here, so that what waits for its numbers stays bounded."""
+STOP_CHECK = 0.5
+"""Seconds after which a waiting upload looks whether it was stopped."""
 CHALLENGES = 4
 """One-time audit questions kept for each fragment."""
 
@@ -58,82 +60,88 @@ class Slot:
         self.number = number
 
 
-class BlockWriter:
-    """Stores the chunks of one upload. ``put``, ``flush`` and ``drain`` belong to its thread.
+@dataclass(frozen=True, slots=True)
+class BuiltBlock:
+    """A block in the catalog, ready to be sent.
 
     Args:
-        loop: the event loop that sends.
-        pool: where blocks are recorded.
+        number: row in the catalog.
+        fragments: all N, lying in ``space``.
+        space: free again once they are sent.
+    """
+
+    number: int
+    fragments: list[Fragment]
+    space: BlockSpace
+
+
+class BlockWriter:
+    """Builds the blocks of one upload. One thread at a time; nothing here waits.
+
+    Args:
         catalog: what is known and becomes known.
         owner: the key everything is stored under.
         n: number of suppliers.
-        spreader: sends fragments.
         clock: wall clock.
         random: for block ids and keys.
-        job: progress is counted there, and its stop ends the writing.
+        job: number of the upload.
     """
 
     def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        pool: Executor,
-        catalog: Catalog,
-        owner: OwnerKey,
-        n: int,
-        spreader: Spreader,
-        clock: Clock,
-        random: Random,
-        job: Job,
+        self, catalog: Catalog, owner: OwnerKey, n: int, clock: Clock, random: Random, job: int
     ) -> None:
-        self._loop = loop
-        self._pool = pool
         self._catalog = catalog
         self._owner = owner
         self._n = n
-        self._spreader = spreader
         self._clock = clock
         self._random = random
         self._job = job
         self._compressor = Compressor()
-        self._packer = Packer(self._take_space)
         self._spaces: list[BlockSpace] = []
-        self._made = 0
-        self._in_flight = 0
+        self._filling = False
+        self._packer = Packer(self._take_space)
         self._open: dict[bytes, Slot] = {}
-        self._changed = threading.Condition()
-        self._error: BitdustError | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
-        self.min_acks = n
+        self.ready: deque[BuiltBlock] = deque()
         self.blocks = 0
-        self.stored_bytes = 0
         self.new_bytes = 0
         self.packed_bytes = 0
+
+    @property
+    def spaces_wanted(self) -> int:
+        """How many memories must be given before the reader may go on to the next block."""
+        return (1 if self._filling else 2) - len(self._spaces)
+
+    def give_space(self, space: BlockSpace) -> None:
+        """Provide memory for a block."""
+        self._spaces.append(space)
+
+    def _take_space(self) -> BlockSpace:
+        self._filling = True
+        return self._spaces.pop()
 
     def put(self, chunks: Sequence[tuple[bytes, bytes | memoryview]]) -> list[Slot]:
         """Store those chunks that are not stored yet.
 
+        Built blocks appear in ``ready``; take them before the next call.
+
         Args:
-            chunks: (chunk id, plain bytes); the bytes may be reused after the call.
+            chunks: (chunk id, plain bytes), fewer bytes than a block holds; they may be reused
+                after the call.
 
         Returns:
             A slot for each; all are filled after the next ``flush``, most of them before.
-
-        Raises:
-            BitdustError: a block could not be stored; the upload cannot go on.
-            Stopped: the job was stopped.
         """
-        self._check()
-        known = self._catalog.known_chunks(
+        found = self._catalog.known_chunks(
             self._owner.ref,
             [chunk_id for chunk_id, _ in chunks if chunk_id not in self._open],
-            job=self._job.id,
+            job=self._job,
         )
+        known = {chunk_id: Slot(number) for chunk_id, number in found.items()}
         slots: list[Slot] = []
         for chunk_id, data in chunks:
-            slot = self._open.get(chunk_id)
-            if slot is None:
-                number = known.get(chunk_id)
-                slot = self._add(chunk_id, data) if number is None else Slot(number)
+            slot = known.get(chunk_id) or self._open.get(chunk_id) or self._add(chunk_id, data)
+            # remembered, for the block it lies in may be built before the same chunk comes again
+            known[chunk_id] = slot
             slots.append(slot)
         return slots
 
@@ -143,46 +151,20 @@ class BlockWriter:
         self.packed_bytes += len(stored)
         full = self._packer.add(chunk_id, stored, size=len(data), compressed=compressed)
         if full is not None:
-            self._submit(full)
+            self._build(full)
         slot = self._open[chunk_id] = Slot()
         if len(self._open) >= CHUNKS_PER_BLOCK:
             self.flush()
         return slot
 
     def flush(self) -> None:
-        """Send the block as far as it is filled; afterwards all slots have numbers."""
+        """Build the block as far as it is filled; afterwards all slots have numbers."""
         last = self._packer.flush()
+        self._filling = False
         if last is not None:
-            self._submit(last)
+            self._build(last)
 
-    def drain(self) -> None:
-        """Wait until everything sent so far is on the suppliers and recorded.
-
-        Raises:
-            BitdustError: a block could not be stored.
-        """
-        with self._changed:
-            while self._in_flight and self._error is None:
-                self._changed.wait(0.5)
-                self._check()
-        self._check()
-
-    def _check(self) -> None:
-        if self._error is not None:
-            raise self._error
-        self._job.check()
-
-    def _take_space(self) -> BlockSpace:
-        with self._changed:
-            if not self._spaces and self._made < BLOCKS_IN_FLIGHT:
-                self._made += 1
-                return BlockSpace()
-            while not self._spaces:
-                self._check()
-                self._changed.wait(0.5)
-            return self._spaces.pop()
-
-    def _submit(self, block: Block) -> None:
+    def _build(self, block: Block) -> None:
         block_id = self._random.token(BLOCK_ID_SIZE)
         key = self._random.token(KEY_SIZE)
         fragments = build_fragments(
@@ -204,60 +186,97 @@ class BlockWriter:
                 fragment_size=fragments[0].size,
                 created=self._clock.now(),
                 challenges=[self._challenges(fragment) for fragment in fragments],
-                job=self._job.id,
+                job=self._job,
             )
         for entry, number in zip(block.entries, added.chunks, strict=True):
             self._open.pop(entry.chunk_id).number = number
-        with self._changed:
-            self._in_flight += 1
-        self._job.work_blocks += 1
         self.blocks += 1
-        self._loop.call_soon_threadsafe(self._start, added.number, block, fragments)
+        self.ready.append(BuiltBlock(added.number, fragments, block.space))
 
     def _challenges(self, fragment: Fragment) -> bytes:
         made = make_challenges(fragment.buffers, CHALLENGES, self._random.token)
         return b"".join(key + digest for key, digest in made)
 
-    def _start(self, number: int, block: Block, fragments: list[Fragment]) -> None:
-        task = self._loop.create_task(self._store(number, block, fragments), name="store block")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
-    async def _store(self, number: int, block: Block, fragments: list[Fragment]) -> None:
-        error: BitdustError | None = None
+class BlockSender:
+    """Sends the blocks of one upload, a few at a time, and records them.
+
+    Args:
+        pool: where blocks are recorded.
+        catalog: where.
+        n: number of suppliers.
+        spreader: sends fragments.
+        job: progress is counted there, and its stop ends the sending.
+    """
+
+    def __init__(
+        self, pool: Executor, catalog: Catalog, n: int, spreader: Spreader, job: Job
+    ) -> None:
+        self._pool = pool
+        self._catalog = catalog
+        self._spreader = spreader
+        self._job = job
+        self._free: deque[BlockSpace] = deque()
+        self._made = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.min_acks = n
+        self.stored_bytes = 0
+
+    async def send_all(self, blocks: Iterator[BuiltBlock], writer: BlockWriter) -> None:
+        """Build and send until ``blocks`` ends and everything is recorded.
+
+        Args:
+            blocks: builds the next block; advanced in the pool.
+            writer: gets memory to build in.
+
+        Raises:
+            BitdustError: a block could not be stored.
+            Stopped: the job was stopped.
+        """
         try:
-            outcome = await self._spreader.spread(
-                data_name(fragments[0].header.block_id), fragments
-            )
-            await self._loop.run_in_executor(
-                self._pool, record_stored, self._catalog, number, outcome
-            )
-            self.min_acks = min(self.min_acks, outcome.acks)
-            self.stored_bytes += outcome.sent
-            self._job.block_number += 1
-            self._job.bytes_sent += outcome.sent
-        except BitdustError as exc:
-            error = exc
-        except asyncio.CancelledError:
-            error = Stopped("the node is stopping")
-            raise
-        except BaseException as exc:
-            error = BitdustError(f"a block could not be stored ({type(exc).__name__})")
-            raise
+            while True:
+                while writer.spaces_wanted > 0:
+                    writer.give_space(await self._space())
+                self._job.check()
+                block = await in_pool(self._pool, next, blocks, None)
+                if block is None:
+                    break
+                self._job.work_blocks += 1
+                self._tasks.add(asyncio.create_task(self._store(block), name="store block"))
+            while self._tasks:
+                await self._one_done()
         finally:
-            with self._changed:
-                self._in_flight -= 1
-                self._job.work_blocks -= 1
-                self._spaces.append(block.space)
-                self._error = self._error or error
-                self._changed.notify_all()
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def close(self) -> None:
-        """Cancel what is still on its way and wait for it."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    async def _space(self) -> BlockSpace:
+        if not self._free and self._made < BLOCKS_IN_FLIGHT:
+            self._made += 1
+            return BlockSpace()
+        while not self._free:
+            await self._one_done()
+        return self._free.popleft()
+
+    async def _one_done(self) -> None:
+        """Wait until a block was sent, passing on what went wrong."""
+        done, self._tasks = await asyncio.wait(
+            self._tasks, timeout=STOP_CHECK, return_when=asyncio.FIRST_COMPLETED
+        )
+        for task in done:
+            task.result()
+        self._job.check()
+
+    async def _store(self, block: BuiltBlock) -> None:
+        name = data_name(block.fragments[0].header.block_id)
+        outcome = await self._spreader.spread(name, block.fragments)
+        await in_pool(self._pool, record_stored, self._catalog, block.number, outcome)
+        self.min_acks = min(self.min_acks, outcome.acks)
+        self.stored_bytes += outcome.sent
+        self._job.block_number += 1
+        self._job.work_blocks -= 1
+        self._job.bytes_sent += outcome.sent
+        self._free.append(block.space)
 
 
 def record_stored(catalog: Catalog, number: int, outcome: Outcome) -> None:

@@ -272,7 +272,9 @@ class BlockWrites(Sink, BlockReads):
         """
         given_up: list[int] = []
         blocks: Any = self.db.execute(
-            "SELECT number, first, first + chunks FROM blocks WHERE job = ? AND state = 0", (job,)
+            "SELECT number, first, first + chunks FROM blocks"
+            " WHERE job = ? AND state = 0 AND state != 1",
+            (job,),
         ).fetchall()
         for number, first, end in blocks:
             self._unstage_range(first, end)

@@ -11,7 +11,11 @@ from bitdust.storage.schema import CatalogBusy
 
 
 class RemovalWrites(ItemWrites):
-    """Changes that take items away."""
+    """Changes that take items away.
+
+    A ``CROSS JOIN`` keeps SQLite from turning a join around: it cannot know that the left side is
+    the short one.
+    """
 
     def delete_item(self, item: int) -> None:
         """Take an item and everything below it out of all versions; a key's root stays, empty.
@@ -47,7 +51,7 @@ class RemovalWrites(ItemWrites):
                 (
                     row[0]
                     for row in db.execute(
-                        f"SELECT t.content FROM doomed d JOIN {table} t ON t.item = d.item"  # noqa: S608
+                        f"SELECT t.content FROM doomed d CROSS JOIN {table} t ON t.item = d.item"  # noqa: S608
                         " WHERE t.content != x''"
                     )
                 ),
@@ -84,7 +88,7 @@ class RemovalWrites(ItemWrites):
         while True:
             self.db.execute("DELETE FROM doomed")
             self.db.execute(
-                "INSERT INTO doomed SELECT i.id FROM orphans o JOIN items i ON i.id = o.item"
+                "INSERT INTO doomed SELECT i.id FROM orphans o CROSS JOIN items i ON i.id = o.item"
                 " WHERE i.key = ? AND i.flags & 2 = 0 AND i.parent IS NOT NULL"
                 " AND NOT EXISTS (SELECT 1 FROM entries e WHERE e.item = i.id)"
                 " AND NOT EXISTS (SELECT 1 FROM items c WHERE c.parent = i.id)"
@@ -98,14 +102,14 @@ class RemovalWrites(ItemWrites):
             self.db.execute("DELETE FROM orphans WHERE item IN (SELECT item FROM doomed)")
             self.db.execute(
                 "INSERT OR IGNORE INTO orphans SELECT i.parent FROM doomed d"
-                " JOIN items i ON i.id = d.item"
+                " CROSS JOIN items i ON i.id = d.item"
             )
             self._remove_doomed()
             self._journal(ItemsPruned(encode_numbers(gone)))
             total += len(gone)
         self.db.execute(
             "DELETE FROM orphans WHERE item IN (SELECT o.item FROM orphans o"
-            " JOIN items i ON i.id = o.item WHERE i.key = ?)"
+            " CROSS JOIN items i ON i.id = o.item WHERE i.key = ?)"
             " AND item NOT IN (SELECT item FROM stage)",
             (key,),
         )

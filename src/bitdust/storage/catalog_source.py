@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import apsw
 
 from bitdust.errors import IntegrityError
-from bitdust.storage.runs import decode_runs
+from bitdust.storage.runs import Run, decode_runs
 
 if TYPE_CHECKING:
     from bitdust.storage.journal import Record
+
+_RUNS_AT_ONCE: Final = 50_000
+"""Runs of chunk numbers gathered in memory before they are counted."""
 
 
 class Source:
@@ -50,24 +54,23 @@ class Sink(Source):
             IntegrityError: a chunk that the catalog does not have.
             FormatError: a content that is no list of numbers.
         """
-        for start, end, delta in gather(contents):
-            self.db.execute(
-                "UPDATE chunks SET refs = refs + ? WHERE number >= ? AND number < ?",
-                (delta * sign, start, end),
-            )
-            if self.db.changes() != end - start:
-                raise IntegrityError("a file refers to chunks that the catalog does not have")
+        runs = itertools.chain.from_iterable(map(decode_runs, contents))
+        while part := list(itertools.islice(runs, _RUNS_AT_ONCE)):
+            for start, end, times in join_runs(part):
+                self.db.execute(
+                    "UPDATE chunks SET refs = refs + ? WHERE number >= ? AND number < ?",
+                    (times * sign, start, end),
+                )
+                if self.db.changes() != end - start:
+                    raise IntegrityError("a file refers to chunks that the catalog does not have")
 
 
-def gather(contents: Iterator[bytes]) -> list[tuple[int, int, int]]:
-    """The chunks that contents use, as ``(first, end, times)`` with neighbours joined."""
-    spans: list[tuple[int, int, int]] = []
-    for content in contents:
-        for run in decode_runs(content):
-            spans.append((run.start, run.end, run.length if run.same else 1))  # noqa: PERF401
-    spans.sort()
+def join_runs(runs: list[Run]) -> list[tuple[int, int, int]]:
+    """The chunks that runs use, as ``(first, end, times)`` with neighbours joined."""
     joined: list[tuple[int, int, int]] = []
-    for start, end, times in spans:
+    for start, end, times in sorted(
+        (run.start, run.end, run.length if run.same else 1) for run in runs
+    ):
         if joined and joined[-1][1] == start and joined[-1][2] == times:
             joined[-1] = (joined[-1][0], end, times)
         else:

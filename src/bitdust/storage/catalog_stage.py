@@ -249,12 +249,12 @@ class CommitWrites(StageWrites, RemovalWrites):
             "WITH RECURSIVE gone(id) AS ("
             "  SELECT item FROM stage WHERE job = ?1 AND type = ''"
             "  UNION"
-            "  SELECT i.id FROM stage s JOIN entries e ON e.item = s.item AND e.until IS NULL"
-            "    AND e.type = 'd' JOIN items i ON i.parent = s.item"
+            "  SELECT i.id FROM stage s CROSS JOIN entries e ON e.item = s.item AND e.until IS NULL"
+            "    AND e.type = 'd' CROSS JOIN items i ON i.parent = s.item"
             "    WHERE s.job = ?1 AND s.type IN ('f', 'l')"
             "  UNION"
-            "  SELECT i.id FROM gone g JOIN items i ON i.parent = g.id)"
-            " INSERT INTO doomed SELECT g.id FROM gone g JOIN entries e"
+            "  SELECT i.id FROM gone g CROSS JOIN items i ON i.parent = g.id)"
+            " INSERT INTO doomed SELECT g.id FROM gone g CROSS JOIN entries e"
             "  ON e.item = g.id AND e.until IS NULL"
             "  WHERE NOT EXISTS (SELECT 1 FROM stage s"
             "    WHERE s.job = ?1 AND s.item = g.id AND s.type != '')",
@@ -272,7 +272,7 @@ class CommitWrites(StageWrites, RemovalWrites):
     def _skip_unchanged(self, job: int) -> None:
         """Take rows out of the stage that say what the current entry says."""
         same = (
-            "SELECT s.item, s.ino, s.ctime_ns, s.content FROM stage s JOIN entries e"
+            "SELECT s.item, s.ino, s.ctime_ns, s.content FROM stage s CROSS JOIN entries e"
             " ON e.item = s.item AND e.until IS NULL WHERE s.job = ? AND e.type = s.type"
             " AND e.mode = s.mode AND e.mtime_ns = s.mtime_ns AND e.size = s.size"
             " AND e.hash = s.hash AND e.target = s.target AND e.content = s.content"

@@ -117,7 +117,7 @@ class VersionReads(Source):
         """
         at = _ENTRY_AT.format(item="i.id", seq="?2")
         query = (
-            f"SELECT i.name, {ENTRY_COLUMNS} FROM items i JOIN entries e"  # noqa: S608
+            f"SELECT i.name, {ENTRY_COLUMNS} FROM items i CROSS JOIN entries e"  # noqa: S608
             f" ON e.item = i.id AND {at} WHERE i.parent = ?1 ORDER BY i.name"
         )
         own = _ENTRY_AT.format(item="?1", seq="?2")
@@ -229,7 +229,7 @@ class VersionWrites(CommitWrites, VersionReads):
             (
                 row[0]
                 for row in db.execute(
-                    "SELECT e.content FROM freed f JOIN entries e"
+                    "SELECT e.content FROM freed f CROSS JOIN entries e"
                     " ON e.item = f.item AND e.since = f.since WHERE e.content != x''"
                 )
             ),
@@ -293,7 +293,7 @@ def _only_seen_by(
         return found
 
     for item, since, until, parent in db.execute(
-        "SELECT e.item, e.since, e.until, i.parent FROM entries e JOIN items i ON i.id = e.item"
+        "SELECT e.item, e.since, e.until, i.parent FROM entries e CROSS JOIN items i ON i.id = e.item"
         " WHERE e.since > ?1 AND e.since <= ?2"
         " AND ((?3 IS NULL AND (e.until IS NULL OR e.until > ?2))"
         "   OR (?3 IS NOT NULL AND e.until > ?2 AND e.until <= ?3))",

@@ -17,6 +17,7 @@ APPLICATION_ID: Final = 0x42444354
 BUSY_MS: Final = 10_000
 WRITER_CACHE_KIB: Final = 65_536
 READER_CACHE_KIB: Final = 8_192
+WAL_PAGES: Final = 8192
 ALWAYS_CHECKED: Final = 128 * 1024 * 1024
 """Bytes; larger files are checked page by page only when they were not closed in order."""
 
@@ -271,6 +272,8 @@ def _prepare(db: apsw.Connection, path: Path) -> None:
     db.pragma("journal_mode", "wal")
     db.pragma("synchronous", 2)
     db.pragma("journal_size_limit", 64 * 1024 * 1024)
+    # Ids of chunks are random: seldom checkpoints write each page of their index less often.
+    db.pragma("wal_autocheckpoint", WAL_PAGES)
     for number in range(version, len(MIGRATIONS)):
         with db:
             db.execute(MIGRATIONS[number])

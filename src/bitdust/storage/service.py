@@ -22,7 +22,7 @@ from bitdust.errors import BitdustError, ServiceOff, TooFewSuppliers
 from bitdust.events import Event, EventBus
 from bitdust.ids import KeyID, RemotePath
 from bitdust.storage.blockstore import BlockIndex
-from bitdust.storage.blockwriter import BlockWriter, OwnerKey
+from bitdust.storage.blockwriter import BlockSender, BlockWriter, OwnerKey
 from bitdust.storage.care import Caretaker, DeletingClient
 from bitdust.storage.catalog import Catalog
 from bitdust.storage.catalog_types import (
@@ -451,17 +451,8 @@ class Storage:
         self._refuse_too_few(n)
         self.events.publish("backup-started", remote_path=str(job.remote), job_id=job.id)
         async with self._job_row(job):
-            writer = BlockWriter(
-                asyncio.get_running_loop(),
-                self.pool,
-                parts.catalog,
-                owner,
-                n,
-                parts.spreader,
-                self.clock,
-                self._random,
-                job,
-            )
+            writer = BlockWriter(parts.catalog, owner, n, self.clock, self._random, job.id)
+            sender = BlockSender(self.pool, parts.catalog, n, parts.spreader, job)
             reader = TreeReader(
                 parts.catalog,
                 writer,
@@ -474,12 +465,12 @@ class Storage:
             )
             measuring = asyncio.create_task(self._measure(job, local), name="measure")
             try:
-                tally = await in_pool(self.pool, reader.run)
+                await sender.send_all(reader.blocks(), writer)
             finally:
                 measuring.cancel()
                 await asyncio.gather(measuring, return_exceptions=True)
-                await writer.close()
-            version, acks = await self._commit(job, item, n, tally, writer)
+            tally = reader.tally
+            version, acks = await self._commit(job, item, n, tally, writer, sender)
         return {
             "remote_path": str(job.remote),
             "key_id": str(job.remote.key_id),
@@ -496,7 +487,7 @@ class Storage:
             "removed": tally.removed,
             "new_bytes": writer.new_bytes,
             "packed_bytes": writer.packed_bytes,
-            "stored_bytes": writer.stored_bytes,
+            "stored_bytes": sender.stored_bytes,
             "blocks": writer.blocks,
             "suppliers": n,
             "acks": acks,
@@ -531,7 +522,13 @@ class Storage:
         job.total_files, job.total_size = files, size
 
     async def _commit(
-        self, job: Job, item: int, n: int, tally: Tally, writer: BlockWriter
+        self,
+        job: Job,
+        item: int,
+        n: int,
+        tally: Tally,
+        writer: BlockWriter,
+        sender: BlockSender,
     ) -> tuple[Version, int]:
         """Make the version, and bring the catalog's journal to the suppliers."""
         parts = self.parts
@@ -544,12 +541,12 @@ class Storage:
                 tally.links,
                 tally.size,
                 writer.new_bytes,
-                writer.stored_bytes,
+                sender.stored_bytes,
                 n,
-                writer.min_acks,
+                sender.min_acks,
             )
             # a block that an earlier version stored may lack fragments too; the care finds out
-            state = VersionState.STORED if writer.min_acks == n else VersionState.PARTIAL
+            state = VersionState.STORED if sender.min_acks == n else VersionState.PARTIAL
             with parts.catalog.transaction() as tx:
                 return tx.commit_version(
                     job.id,
@@ -562,8 +559,8 @@ class Storage:
 
         seq = await in_pool(self.pool, commit)
         _, journal_acks = await parts.journal.flush(n)
-        acks = min(writer.min_acks, journal_acks)
-        if acks < writer.min_acks:
+        acks = min(sender.min_acks, journal_acks)
+        if acks < sender.min_acks:
 
             def mark() -> None:
                 with parts.catalog.transaction() as tx:

@@ -1,4 +1,4 @@
-"""Reading a local file or tree into the catalog and the block writer; one thread from end to end.
+"""Reading a local file or tree into the catalog and the block writer, one block after the other.
 
 What looks untouched since the last version (size, times, inode) is not read again. What changed is
 staged in the catalog as it is read, so a crash loses at most the block that was being filled: the
@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from blake3 import blake3
 
 from bitdust.errors import LocalFileError
 from bitdust.ids import display_name
-from bitdust.storage.blockwriter import BlockWriter, OwnerKey, Slot
+from bitdust.storage.blockwriter import BlockWriter, BuiltBlock, OwnerKey, Slot
 from bitdust.storage.catalog import Catalog
 from bitdust.storage.catalog_types import INODE_MASK, Child, Entry, StagedEntry
 from bitdust.storage.chunker import MIN_CHUNK, Chunker, chunk_id
@@ -87,7 +88,7 @@ class _Waiting:
 
 
 class TreeReader:
-    """One upload's walk through the local tree. All methods run in the job's thread.
+    """One upload's walk through the local tree; advanced in the pool, and it never waits there.
 
     Args:
         catalog: what was there before; rows are staged there.
@@ -127,36 +128,42 @@ class TreeReader:
         self._rows: list[StagedEntry] = []
         self.tally = Tally()
 
-    def run(self) -> Tally:
-        """Read everything; at return all content is on the suppliers and all rows are staged.
+    def blocks(self) -> Iterator[BuiltBlock]:
+        """Read everything, handing over each block as soon as it is built.
+
+        At the end all rows are staged, and ``tally`` says what was seen.
 
         Raises:
             LocalFileError: the root cannot be read.
             Stopped: the job was stopped.
-            BitdustError: the content could not be stored.
         """
         root = stat_root(self._local)
         self._job.reading = True
+        current = Child(self._root, self._catalog.current(self._root))
         if root.kind == FOLDER:
-            self._read_tree(root)
+            self._one(root, current, None, b"", None)
+            yield from self._read_tree()
         else:
-            child = Child(self._root, self._catalog.current(self._root))
-            self._one(root, child, self._staged_root(), os.fsencode(self._local), None, strict=True)
+            path = os.fsencode(self._local)
+            work = self._one(root, current, self._staged_root(), path, None)
+            if work is not None:
+                yield from work
         self._store_small()
+        yield from self._built()
+        self._writer.flush()
+        yield from self._built()
         self._job.reading = False
         self._job.eof = True
-        self._writer.flush()
-        self._writer.drain()
         self._stage(everything=True)
-        return self.tally
+
+    def _built(self) -> Iterator[BuiltBlock]:
+        while self._writer.ready:
+            yield self._writer.ready.popleft()
 
     def _staged_root(self) -> StagedEntry | None:
         return self._catalog.staged(self._job.id, self._root) if self._resumed else None
 
-    def _read_tree(self, root: Found) -> None:
-        self._one(
-            root, Child(self._root, self._catalog.current(self._root)), None, b"", None, strict=True
-        )
+    def _read_tree(self) -> Iterator[BuiltBlock]:
         # the folders in each folder between the root and where the walk is: name to item
         path: list[dict[bytes, int]] = []
         for visit in walk_tree(self._local):
@@ -166,13 +173,15 @@ class TreeReader:
             item = path[-1][visit.segments[-1]] if depth else self._root
             for name, reason in visit.skipped:
                 self._skipped(visit, name, reason)
-            path.append(self._read_folder(visit, item) if visit.fd >= 0 else {})
+            path.append((yield from self._read_folder(visit, item)) if visit.fd >= 0 else {})
 
     def _skipped(self, visit: Visit, name: bytes, reason: str) -> None:
         where = "/".join(os.fsdecode(part) for part in (*visit.segments, name) if part)
         self._job.warn(f"{display_name(where)}: {reason}")
 
-    def _read_folder(self, visit: Visit, item: int) -> dict[bytes, int]:
+    def _read_folder(
+        self, visit: Visit, item: int
+    ) -> Generator[BuiltBlock, None, dict[bytes, int]]:
         """Compare one folder with the catalog; returns the items of the folders in it."""
         known = self._catalog.children(item)
         staged = self._catalog.staged_children(self._job.id, item) if self._resumed else {}
@@ -192,7 +201,9 @@ class TreeReader:
             child = known.pop(found.name)
             if found.kind == FOLDER:
                 folders[found.name] = child.item
-            self._one(found, child, staged.get(found.name), found.name, visit)
+            work = self._one(found, child, staged.get(found.name), found.name, visit)
+            if work is not None:
+                yield from work
         unreadable = {name for name, _ in visit.skipped}
         gone = [
             child.item
@@ -212,10 +223,12 @@ class TreeReader:
         staged: StagedEntry | None,
         path: bytes,
         visit: Visit | None,
-        *,
-        strict: bool = False,
-    ) -> None:
-        """Take one name: count it, and stage it if it differs from what is known."""
+    ) -> Iterator[BuiltBlock] | None:
+        """Take one name: count it, and stage it if it differs from what is known.
+
+        Returns:
+            What is left to do for a file that has to be read, else None.
+        """
         tally = self.tally
         if found.kind == FOLDER:
             tally.folders += 1
@@ -230,66 +243,66 @@ class TreeReader:
             staged is not None and _unchanged(found, staged)
         ):
             self._job.bytes_processed += found.size if found.kind == FILE else 0
-            return
+            return None
         tally.changed += 1
         if found.kind == FILE:
-            self._read(found, child.item, path, visit, strict=strict)
-        else:
-            self._rows.append(
-                StagedEntry(
-                    child.item,
-                    found.kind,
-                    found.mode,
-                    found.mtime_ns,
-                    0,
-                    b"",
-                    found.target,
-                    b"",
-                    found.ino & INODE_MASK,
-                    found.ctime_ns,
-                )
+            return self._read(found, child.item, path, visit)
+        self._rows.append(
+            StagedEntry(
+                child.item,
+                found.kind,
+                found.mode,
+                found.mtime_ns,
+                0,
+                b"",
+                found.target,
+                b"",
+                found.ino & INODE_MASK,
+                found.ctime_ns,
             )
-            if len(self._rows) >= BATCH_FILES:
-                self._stage()
+        )
+        if len(self._rows) >= BATCH_FILES:
+            self._stage()
+        return None
 
     def _read(
-        self, found: Found, item: int, path: bytes, visit: Visit | None, *, strict: bool
-    ) -> None:
+        self, found: Found, item: int, path: bytes, visit: Visit | None
+    ) -> Iterator[BuiltBlock]:
         """Read a file until it holds still, at most ``ATTEMPTS`` times."""
         try:
             for attempt in range(1, ATTEMPTS + 1):
                 fd = open_file(path, visit.fd if visit else None)
                 with open(fd, "rb", buffering=0) as stream:
-                    before = os.fstat(fd)
+                    st = os.fstat(fd)
+                    mode = stat.S_IMODE(st.st_mode)
                     seen = Found(
                         found.name,
                         FILE,
-                        before.st_mode & 0o7777,
-                        before.st_mtime_ns,
-                        before.st_ctime_ns,
-                        before.st_ino,
-                        before.st_size,
+                        mode,
+                        st.st_mtime_ns,
+                        st.st_ctime_ns,
+                        st.st_ino,
+                        st.st_size,
                     )
-                    last = attempt == ATTEMPTS
-                    if self._read_once(seen, item, stream, last=last):
+                    if (yield from self._read_once(seen, item, stream, attempt == ATTEMPTS)):
                         return
-                    if last:
-                        self._warn_changed(visit, found)
+            self._warn_changed(visit, found)
         except OSError as exc:
             reason = exc.strerror or str(exc)
-            if strict:
+            if visit is None:
                 raise LocalFileError(
                     f"cannot read {str(self._local)!r}: {reason}",
                     hint="check the local path and its permissions",
                 ) from exc
-            assert visit is not None
             self._skipped(visit, found.name, reason)
 
     def _warn_changed(self, visit: Visit | None, found: Found) -> None:
         where = [os.fsdecode(part) for part in (*(visit.segments if visit else ()), found.name)]
         self._job.warn(f"{display_name('/'.join(where))}: it changed while it was read")
 
-    def _read_once(self, seen: Found, item: int, stream: io.FileIO, *, last: bool) -> bool:
+    def _read_once(
+        self, seen: Found, item: int, stream: io.FileIO, last: bool
+    ) -> Generator[BuiltBlock, None, bool]:
         """Read an open file; False when it changed meanwhile, and it is kept only if ``last``."""
         if seen.size <= MIN_CHUNK:
             data = stream.read(MIN_CHUNK + 1) or b""
@@ -297,6 +310,7 @@ class TreeReader:
             if len(data) <= MIN_CHUNK:
                 if still or last:
                     self._take_small(item, seen, data)
+                    yield from self._built()
                 return still
             stream.seek(0)
         hasher = blake3()
@@ -307,6 +321,9 @@ class TreeReader:
             size += len(chunk)
             slots += self._writer.put([(chunk_id(self._chunk_key, chunk), chunk)])
             self._job.bytes_processed += len(chunk)
+            if self._writer.ready:
+                yield from self._built()
+                self._job.check()
         still = size == seen.size and self._same(seen, stream.fileno())
         if still or last:
             self._waiting.append(_Waiting(item, seen, size, hasher.digest(), slots))

@@ -129,8 +129,10 @@ class Publisher:
         now = self._clock.monotonic()
         due = [
             place
-            for place in roster.places.values()
-            if self._has.get(place.node) != family.revision
+            # Former suppliers too: the old list they hold must not mislead a recovery.
+            for place in (*roster.places.values(), *roster.retired)
+            if not place.dismissed
+            and self._has.get(place.node) != family.revision
             and is_online(self._network, place.node)
             and self._pauses.ready(place.node, now)
         ]

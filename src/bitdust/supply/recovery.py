@@ -8,6 +8,7 @@ it was given, and all of that is signed. Whoever announces itself there falsely 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass, field
 
 import structlog
@@ -35,6 +36,9 @@ LOOKUP_TIMEOUT = 3.0
 """Seconds of one look at the DHT."""
 RETRY_SECONDS = 0.5
 """Pause before looking again while suppliers are missing."""
+
+SETTLE_SECONDS = 4.0
+"""With half of the family found, how long nothing new may come before the search ends."""
 
 _log = structlog.get_logger(component="customer")
 
@@ -118,12 +122,13 @@ class Recovery:
         self._clock = clock
         self._node = key.public.fingerprint
         self.evidence = Evidence()
+        self._news = clock.monotonic()
 
     async def run(self, timeout: float) -> Roster:
-        """Search until every member of the newest family was found, or the time is over.
+        """Search until every member of the newest family was found, or enough and no more came.
 
         Args:
-            timeout: seconds.
+            timeout: seconds at most.
 
         Returns:
             The suppliers; places whose supplier did not show up have no contract.
@@ -132,10 +137,13 @@ class Recovery:
             TooFewSuppliers: not a single one was found.
         """
         end = self._clock.monotonic() + timeout
-        while not self.evidence.complete and self._clock.monotonic() < end:
-            await self._round(max(0.1, min(LOOKUP_TIMEOUT, end - self._clock.monotonic())))
-            if not self.evidence.complete:
-                await self._clock.sleep(RETRY_SECONDS)
+        while (left := end - self._clock.monotonic()) > 0:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await self._round(min(LOOKUP_TIMEOUT, left))
+            if self.evidence.complete or self._settled():
+                break
+            await self._clock.sleep(min(RETRY_SECONDS, left))
         roster = self.evidence.roster()
         if roster is None:
             raise TooFewSuppliers(
@@ -146,6 +154,14 @@ class Recovery:
             "suppliers recovered", found=len(self.evidence.contracts), places=len(roster.places)
         )
         return roster
+
+    def _settled(self) -> bool:
+        """Whether enough was found and nothing new came for a while: the rest may be dead."""
+        family = self.evidence.family
+        if family is None or self._clock.monotonic() - self._news < SETTLE_SECONDS:
+            return False
+        found = sum(member.node in self.evidence.contracts for member in family.members)
+        return 2 * found >= family.n
 
     async def _round(self, patience: float) -> None:
         try:
@@ -201,6 +217,7 @@ class Recovery:
             return True
         except BitdustError:
             return False
+        self._news = self._clock.monotonic()
         self.evidence.contracts[node] = (contract, document)
         self.evidence.usage[node] = (held.used, held.count)
         try:

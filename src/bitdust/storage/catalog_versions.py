@@ -293,7 +293,8 @@ def _only_seen_by(
         return found
 
     for item, since, until, parent in db.execute(
-        "SELECT e.item, e.since, e.until, i.parent FROM entries e CROSS JOIN items i ON i.id = e.item"
+        "SELECT e.item, e.since, e.until, i.parent"
+        " FROM entries e CROSS JOIN items i ON i.id = e.item"
         " WHERE e.since > ?1 AND e.since <= ?2"
         " AND ((?3 IS NULL AND (e.until IS NULL OR e.until > ?2))"
         "   OR (?3 IS NOT NULL AND e.until > ?2 AND e.until <= ?3))",

@@ -29,7 +29,7 @@ from bitdust.storage.packer import BlockEntry
 from bitdust.storage.replay import Compaction, apply_segment, replay, snapshot_records
 from bitdust.storage.runs import encode_numbers, iter_numbers
 
-NAMES = [b"a", b"b", b"\xff\xfe", "é".encode(), "é".encode()]
+NAMES = [b"a", b"b", b"\xff\xfe", "\u00e9".encode(), "e\u0301".encode()]
 ROOTS: list[tuple[bytes, ...]] = [(), (b"a",), (b"a", b"b"), (b"b",)]
 SUPPLIERS = [bytes([n]) * 32 for n in range(4)]
 

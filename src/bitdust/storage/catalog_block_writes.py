@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from bitdust.errors import IntegrityError, InvalidInput, NotInCatalog
+from bitdust.errors import AlreadyExists, IntegrityError, InvalidInput, NotInCatalog
 from bitdust.storage.catalog_blocks import BlockReads, block_record
 from bitdust.storage.catalog_items import require_hash
 from bitdust.storage.catalog_source import Sink
@@ -68,6 +68,7 @@ class BlockWrites(Sink, BlockReads):
 
         Raises:
             InvalidInput: sizes or counts that cannot be.
+            AlreadyExists: a block has that id or name.
         """
         n = len(hashes)
         require_hash(block_id, "a block id", BLOCK_ID_SIZE)
@@ -81,6 +82,12 @@ class BlockWrites(Sink, BlockReads):
             )
         if kind != BlockKind.DATA and entries:
             raise InvalidInput("only data blocks have chunks")
+        if self.db.execute(
+            "SELECT 1 FROM blocks WHERE id = ?1 UNION ALL"
+            " SELECT 1 FROM blocks WHERE name = ?2 AND name != '' LIMIT 1",
+            (block_id, name),
+        ).get:
+            raise AlreadyExists("the catalog has a block of that id or name")
         number = self._allocate("next_block", 1)
         known = self._kept_chunks(key, entries)
         new = list({e.chunk_id: e for e in entries if e.chunk_id not in known}.values())

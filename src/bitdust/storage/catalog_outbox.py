@@ -67,6 +67,8 @@ class OutboxWrites(Sink, OutboxReads):
     def begin_segment(self, max_bytes: int = 4 * 1024 * 1024) -> OpenSegment | None:
         """Fix the next segment, or name the one already fixed; None when nothing waits.
 
+        Changes of this same transaction come in a later one.
+
         Args:
             max_bytes: of records; a single longer change is still taken whole.
         """

@@ -36,6 +36,9 @@ OUTPUT_SLICE: Final = 256 * 1024
 OUTPUT_TURN: Final = 1024 * 1024
 """Bytes handed to the link before other work of the event loop gets its turn."""
 
+MIN_TIMER: Final = 0.001
+"""Seconds between two looks at the session's deadline, at least."""
+
 LINGER: Final = 2.0
 """Seconds a closed link may take to send its last bytes."""
 
@@ -523,7 +526,7 @@ class Connection:
         """Set the timer for the session's next deadline; it looks again when it fires."""
         deadline = self._session.deadline() if self._session is not None else None
         if deadline is not None and self.state is not State.CLOSED:
-            delay = max(0.0, deadline - self._around.clock.monotonic())
+            delay = max(MIN_TIMER, deadline - self._around.clock.monotonic())
             self._timer = self._loop.call_later(delay, self._tick)
 
     def _tick(self) -> None:

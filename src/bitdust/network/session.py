@@ -275,11 +275,12 @@ class Session:
         if self.closed:
             return []
         own = self._own
-        silent = now - self._heard
-        if silent >= own.dead_after:
+        # The same sums as in ``deadline``, so that rounding cannot make a due tick do nothing.
+        if now >= self._heard + own.dead_after:
             self._shut()
+            silent = now - self._heard
             return [SessionClosed("timeout", f"nothing heard for {silent:.0f} s", None)]
-        if silent >= own.ping_after and not self._pinged:
+        if now >= self._heard + own.ping_after and not self._pinged:
             self._pinged = True
             self._out.control(encode_frame(FrameType.PING, body=KEEP_ALIVE))
         events: list[Event] = []

@@ -8,6 +8,7 @@ from bitdust.testing.loop import run_virtual as run_virtual
 from bitdust.testing.memory_dht import MemoryDht as MemoryDht
 from bitdust.testing.memory_dht import MemoryDhtNetwork as MemoryDhtNetwork
 from bitdust.testing.memory_names import MemoryNames as MemoryNames
+from bitdust.testing.memory_network import CutAfter as CutAfter
 from bitdust.testing.memory_network import MemoryLink as MemoryLink
 from bitdust.testing.memory_network import MemoryNetwork as MemoryNetwork
 from bitdust.testing.memory_network import MemoryTransport as MemoryTransport

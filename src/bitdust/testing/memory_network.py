@@ -26,9 +26,16 @@ HIGH_WATER = 1024 * 1024
 LOW_WATER = 256 * 1024
 FIRST_FREE_PORT = 40_000
 
-Tamper: TypeAlias = Callable[[str, str, bytes], bytes | None]
-"""Called with sending host, receiving host and bytes on their way; gives what arrives instead,
-None to break the connection at this place."""
+
+@dataclass(frozen=True, slots=True)
+class CutAfter:
+    """A tamper hook's order to let these bytes arrive and then break the connection."""
+
+    data: bytes
+
+
+Tamper: TypeAlias = Callable[[str, str, bytes], bytes | CutAfter]
+"""Called with sending host, receiving host and bytes on their way; gives what arrives instead."""
 
 
 @dataclass(slots=True)
@@ -132,7 +139,8 @@ class MemoryLink:
                 peer.break_(None)
                 return
             arrived = self._network.tamper(self.host, self.remote_host, data)
-            if arrived is None:
+            if isinstance(arrived, CutAfter):
+                peer.arrive(arrived.data, len(data))
                 error = ConnectionResetError("broken on the way")
                 self.break_(error)
                 peer.break_(error)

@@ -48,6 +48,7 @@ PARTS: Final = 1
 INDEX: Final = 2
 
 _Bytes32 = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
+_Salt = Annotated[bytes, msgspec.Meta(min_length=SALT_SIZE, max_length=SALT_SIZE)]
 _Moment = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
 
 
@@ -78,7 +79,7 @@ class Head(
         written: wall clock of the change, seconds.
         expires: wall clock after which the record is void, seconds; 0 for never.
         owner: Ed25519 public key under which it stands, 32 bytes.
-        salt: BEP 44 salt under which it stands, 32 bytes.
+        salt: BEP 44 salt under which it stands, 64 bytes.
         form: INLINE, PARTS or INDEX.
         packed: bytes of the value after compression; 0 when it is not compressed.
         size: bytes of the value as JSON.
@@ -92,7 +93,7 @@ class Head(
     written: _Moment
     expires: _Moment
     owner: _Bytes32
-    salt: _Bytes32
+    salt: _Salt
     form: Annotated[int, msgspec.Meta(ge=INLINE, le=INDEX)]
     packed: Annotated[int, msgspec.Meta(ge=0, le=MAX_VALUE_BYTES)]
     size: Annotated[int, msgspec.Meta(ge=1, le=MAX_VALUE_BYTES)]
@@ -154,14 +155,14 @@ def make_parcel(
         written: wall clock, seconds.
         expires: wall clock, seconds; 0 for never.
         owner: 32 bytes.
-        salt: 32 bytes.
+        salt: 64 bytes.
     Raises:
         InvalidInput: a size or number is out of its bounds.
     """
     if not 0 < len(raw) <= MAX_VALUE_BYTES:
         raise InvalidInput(f"a DHT value has 1 to {MAX_VALUE_BYTES} bytes, not {len(raw)}")
     if len(owner) != PUBLIC_SIZE or len(salt) != SALT_SIZE:
-        raise InvalidInput("a DHT owner key and a salt have 32 bytes each")
+        raise InvalidInput("a DHT owner key has 32 bytes and a salt has 64")
     stored, packed = raw, 0
     if len(raw) > MAX_INLINE:
         smaller = zlib.compress(raw, 9)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import libtorrent as lt
 import structlog
@@ -187,12 +187,12 @@ class LibtorrentWire:
 
     async def get_part(self, address: bytes) -> bytes | None:
         session = self._session.handle
-        found = await self._ask(
+        found: bytes | None = await self._ask(
             ("part", address),
             lambda: session.dht_get_immutable_item(lt.sha1_hash(address)),
             self._get_timeout,
         )
-        return found if isinstance(found, bytes) and found else None
+        return found
 
     async def put_item(self, seed: bytes, salt: bytes, data: bytes) -> int:
         session = self._session.handle
@@ -297,15 +297,19 @@ class LibtorrentWire:
             self._bell[0].recv(4096)
         # At most MAX_PENDING_ALERTS; libtorrent drops more, and time-outs end their questions.
         for alert in self._session.handle.pop_alerts():
-            self._take(alert)
+            try:
+                self._take(alert)
+            except (RuntimeError, UnicodeDecodeError) as exc:
+                # What libtorrent cannot turn into Python must not cost the alerts behind it.
+                _log.warning("alert not readable", kind=type(alert).__name__, reason=str(exc)[:100])
 
     def _take(self, alert: lt.alert) -> None:
         match alert:
             case lt.dht_put_alert():
                 self._answer(("put", alert.target.to_bytes()), alert.num_success)
-                self._answer(("put", alert.public_key, alert.salt), alert.num_success)
+                self._answer(("put", alert.public_key, _raw(alert.salt)), alert.num_success)
             case lt.dht_immutable_item_alert():
-                self._answer(("part", alert.target.to_bytes()), alert.item)
+                self._answer(("part", alert.target.to_bytes()), _bytes_of(alert))
             case lt.dht_mutable_item_alert():
                 self._take_item(alert)
             case lt.dht_get_peers_reply_alert():
@@ -318,14 +322,10 @@ class LibtorrentWire:
                 self._answer(("stats",), alert.values)
 
     def _take_item(self, alert: lt.dht_mutable_item_alert) -> None:
-        place = (alert.key, alert.salt)
-        value = alert.item
+        place = (alert.key, _raw(alert.salt))
+        value = _bytes_of(alert)
         for search in self._item_searches.get(place, ()):
-            if (
-                isinstance(value, bytes)
-                and value
-                and (search.best is None or alert.seq > search.best.seq)
-            ):
+            if value and (search.best is None or alert.seq > search.best.seq):
                 search.best = Item(*place, alert.seq, value, alert.signature)
                 search.first.set()
             if alert.authoritative:
@@ -372,6 +372,21 @@ class LibtorrentWire:
         while True:
             await asyncio.sleep(SAVE_INTERVAL)
             await self._session.save()
+
+
+def _bytes_of(alert: lt.dht_immutable_item_alert | lt.dht_mutable_item_alert) -> bytes | None:
+    """The byte string of an item; None when there is no item, or it is none."""
+    try:
+        item = alert.item
+    except RuntimeError:
+        # So says libtorrent 2.0 that there is no item; 2.1 gives empty bytes.
+        return None
+    return item if isinstance(item, bytes) and item else None
+
+
+def _raw(salt: object) -> bytes:
+    """A salt as bytes; libtorrent 2.0 gives text."""
+    return salt.encode() if isinstance(salt, str) else cast("bytes", salt)
 
 
 def _nodes(rows: list[Any]) -> list[DhtNode]:

@@ -23,7 +23,7 @@ OWNER_INFO: Final = b"bitdust dht ed25519 v1"
 SEED_SIZE: Final = 32
 PUBLIC_SIZE: Final = 32
 SIGNATURE_SIZE: Final = 64
-SALT_SIZE: Final = 32
+SALT_SIZE: Final = 64
 
 _SALT_LABEL: Final = b"bitdust dht record v1"
 _OPEN_LABEL: Final = "bitdust dht open record v1"
@@ -65,7 +65,9 @@ def expanded_secret(seed: bytes) -> bytes:
 
 
 def record_salt(record_type: str, key: bytes, layer: int, network: str = "") -> bytes:
-    """The BEP 44 salt, 32 bytes, under which a record stands.
+    """The BEP 44 salt under which a record stands: 64 hexadecimal digits, as bytes.
+
+    Digits, because the Python side of libtorrent 2.0 takes salts for text.
 
     Raises:
         InvalidInput: the network's name is too long.
@@ -74,7 +76,7 @@ def record_salt(record_type: str, key: bytes, layer: int, network: str = "") -> 
     if len(name) > MAX_NAME_BYTES:
         raise InvalidInput(f"the network name is longer than {MAX_NAME_BYTES} bytes")
     packed = pack_fields(_SALT_LABEL, name, record_type.encode(), bytes([layer]), key)
-    return blake3(packed).digest(length=SALT_SIZE)
+    return blake3(packed).hexdigest(length=SALT_SIZE // 2).encode()
 
 
 def open_seed(salt: bytes) -> bytes:

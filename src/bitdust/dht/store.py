@@ -44,7 +44,7 @@ class Place:
         key: as the caller named it.
         layer: 0 to 255.
         public_key: Ed25519 key it stands under, 32 bytes.
-        salt: 32 bytes.
+        salt: 64 bytes.
         owned: whether only its owner can write it.
     """
 

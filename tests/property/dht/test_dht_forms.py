@@ -50,7 +50,7 @@ PLACES = st.fixed_dictionaries(
         "written": st.integers(0, 2**53 - 1),
         "expires": st.integers(0, 2**53 - 1),
         "owner": st.binary(min_size=32, max_size=32),
-        "salt": st.binary(min_size=32, max_size=32),
+        "salt": st.binary(min_size=64, max_size=64),
     }
 )
 RAW = st.one_of(

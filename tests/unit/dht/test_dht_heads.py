@@ -29,7 +29,7 @@ from bitdust.dht.heads import (
 from bitdust.errors import FormatError, InvalidInput
 
 OWNER = b"o" * 32
-SALT = b"s" * 32
+SALT = b"s" * 64
 
 
 def cut(raw: bytes, **changes: Any) -> Parcel:
@@ -102,7 +102,7 @@ def test_a_head_found_elsewhere_is_refused() -> None:
     for place in (
         {"record_type": "suppliers", "owner": OWNER, "salt": SALT},
         {"record_type": "skip_validation", "owner": b"p" * 32, "salt": SALT},
-        {"record_type": "skip_validation", "owner": OWNER, "salt": b"t" * 32},
+        {"record_type": "skip_validation", "owner": OWNER, "salt": b"t" * 64},
     ):
         with pytest.raises(FormatError):
             check_place(head, **place)  # type: ignore[arg-type]

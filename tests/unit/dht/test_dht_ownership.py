@@ -72,7 +72,8 @@ def test_salts_differ_by_type_key_layer_and_network() -> None:
         for network in ("", "lab")
     }
     assert len(salts) == 16
-    assert {len(salt) for salt in salts} == {32}
+    assert {len(salt) for salt in salts} == {64}
+    assert all(salt.isalnum() for salt in salts)
     assert len({open_seed(salt) for salt in salts}) == 16
     with pytest.raises(InvalidInput):
         record_salt("suppliers", b"a", 0, "n" * 257)

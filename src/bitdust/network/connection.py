@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 OUTPUT_SLICE: Final = 256 * 1024
 """Bytes handed to the link at once."""
 
+JOIN_BELOW: Final = 16 * 1024
+"""Bytes up to which frames are joined: one TLS record costs more than copying a few kilobytes."""
+
 OUTPUT_TURN: Final = 1024 * 1024
 """Bytes handed to the link before other work of the event loop gets its turn."""
 
@@ -491,6 +494,8 @@ class Connection:
                 break
             chunks, size = session.next_output(OUTPUT_SLICE, now)
             written += size
+            if size <= JOIN_BELOW and len(chunks) > 1:
+                chunks = [b"".join(chunks)]
             link.write(chunks)
         self._around.statistics.outgoing.total_bytes += written
         exchanges.wake_drained()

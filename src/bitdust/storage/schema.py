@@ -15,6 +15,7 @@ from bitdust.errors import BitdustError, DiskFull, IntegrityError, LocalFileErro
 APPLICATION_ID: Final = 0x42444354
 """``BDCT``, in the header of every catalog file."""
 BUSY_MS: Final = 10_000
+CLOSING_MS: Final = 200
 WRITER_CACHE_KIB: Final = 65_536
 READER_CACHE_KIB: Final = 8_192
 WAL_PAGES: Final = 8192
@@ -322,5 +323,7 @@ def close_writer(db: apsw.Connection) -> None:
     """Note that the file was closed in order, bring the log into it, and close."""
     with contextlib.suppress(apsw.Error):
         db.execute("UPDATE meta SET value = 1 WHERE name = 'clean'")
+        # A walk may still be reading; the next opening brings the log in then.
+        db.set_busy_timeout(CLOSING_MS)
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     db.close()

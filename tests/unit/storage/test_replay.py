@@ -179,7 +179,8 @@ def test_a_compacted_journal_takes_over(box: Any, fresh: Catalog) -> None:
     for n, segment in enumerate(segments):
         assert apply_segment(fresh, segment)
         assert (fresh.meta("loading") == 1) == (n < compaction.segments - 1)
-    assert described(fresh) == described(box.catalog)
+    # Numbers of journal blocks are local: the last record counts them.
+    assert described(fresh)[:-1] == described(box.catalog)[:-1]
 
 
 def test_an_old_epoch_sent_meanwhile_spoils_the_compaction(box: Any) -> None:

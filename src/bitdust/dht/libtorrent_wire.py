@@ -377,10 +377,13 @@ class LibtorrentWire:
 def _bytes_of(alert: lt.dht_immutable_item_alert | lt.dht_mutable_item_alert) -> bytes | None:
     """The byte string of an item; None when there is no item, or it is none."""
     try:
-        item = alert.item
+        item: object = alert.item
     except RuntimeError:
         # So says libtorrent 2.0 that there is no item; 2.1 gives empty bytes.
         return None
+    if isinstance(item, dict):
+        # libtorrent 2.0 wraps a mutable item; a dictionary from the network has no text for keys.
+        item = cast("dict[object, object]", item).get("value")
     return item if isinstance(item, bytes) and item else None
 
 

@@ -342,6 +342,9 @@ class Connection:
             self._fail_handshake(error, exc.violation)
         except NetworkError as exc:
             self._fail_handshake(exc, None)
+        except Exception:
+            self._log.exception("handshake_failed")
+            self._fail_handshake(NetworkError("the handshake failed on this side"), None)
         else:
             self._open(proven)
 

@@ -189,17 +189,21 @@ class Exchanges:
                     return
                 self._flush()
                 if waiting >= LOW_WATER:
-                    drain = self._drains[number] = asyncio.get_running_loop().create_future()
-                    try:
-                        await drain
-                    finally:
-                        self._drains.pop(number, None)
+                    await self._drained(number)
             session.offer(number, (), ended=True)
             self._flush()
         finally:
             close = getattr(body, "aclose", None)
             if close is not None:
                 await close()
+
+    async def _drained(self, number: int) -> None:
+        """Wait until little of the stream's queue is left, or the peer reset it."""
+        drain = self._drains[number] = asyncio.get_running_loop().create_future()
+        try:
+            await drain
+        finally:
+            self._drains.pop(number, None)
 
     def _cancel(self, number: int, code: ResetCode) -> None:
         self._session.reset(number, code)
@@ -251,8 +255,11 @@ class Exchanges:
             return
         self._statistics.outgoing.packet(self._idurl)
         if chunks is not None:
-            if length:
-                self._session.offer(number, chunks, ended=True)
+            if length and self._session.offer(number, chunks, ended=True) >= LOW_WATER:
+                # The handler's slot stays taken, so that a peer that asks for much and reads
+                # nothing holds a bounded number of bodies.
+                self._flush()
+                await self._drained(number)
             return
         assert isinstance(reply.body, AsyncIterator)
         await self._send_reply_iterator(number, event.method, reply)

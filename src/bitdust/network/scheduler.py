@@ -143,12 +143,12 @@ class Scheduler:
         out.append(encode_head(FrameType.DATA, FIN if ends else 0, stream.number, 0, take))
         if take:
             out.extend(queue.pop(take))
-        if ends:
-            self._finish(stream)
-            return take + 12
         if stream.wants_drain and queue.size < LOW_WATER:
             stream.wants_drain = False
             self.drained.append(stream.number)
+        if ends:
+            self._finish(stream)
+            return take + 12
         self.wake(stream)
         return take + 12
 

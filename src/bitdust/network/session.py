@@ -177,7 +177,7 @@ class Session:
         if declared != UNKNOWN_LENGTH and (total > declared or (ended and total < declared)):
             raise ValueError(f"a body of {total} bytes was declared as {declared}")
         stream.fin_queued = stream.fin_queued or ended
-        stream.wants_drain = queue.size >= LOW_WATER and not ended
+        stream.wants_drain = queue.size >= LOW_WATER
         self._out.wake(stream)
         return queue.size
 

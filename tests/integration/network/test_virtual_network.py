@@ -467,6 +467,54 @@ def test_a_body_nobody_reads_is_given_up(world: Any) -> None:
     run(world, scenario())
 
 
+def test_a_peer_that_asks_for_much_and_reads_nothing_holds_few_bodies(world: Any) -> None:
+    async def scenario() -> None:
+        a = await world.node(0)
+        b = await world.node(1, limits=Limits(max_handlers_per_peer=2))
+        a.network.learn(b.document)
+        made = 0
+
+        async def serve(call: Call) -> Reply:
+            nonlocal made
+            made += 1
+            return Reply(body=bytes(20 * MIB))
+
+        b.network.handle("serve", serve)
+        requests = [
+            asyncio.ensure_future(a.network.request(b.id, "serve", timeout=50)) for _ in range(6)
+        ]
+        await asyncio.sleep(5)
+        assert made == 2
+        for _ in range(3):
+            done = [request for request in requests if request.done()]
+            assert len(done) == 2
+            for request in done:
+                requests.remove(request)
+                assert len(await (await request).read(20 * MIB)) == 20 * MIB
+            await asyncio.sleep(1)
+        assert made == 6
+
+    run(world, scenario())
+
+
+def test_a_node_without_a_fit_document_fails_its_handshakes_at_once(world: Any) -> None:
+    async def scenario() -> None:
+        a, b = await world.node(0), await world.node(1)
+
+        def no_document() -> Any:
+            raise RuntimeError("no identity")
+
+        object.__setattr__(a.network._around, "document", no_document)
+        began = world.clock.monotonic()
+        with pytest.raises(NetworkError):
+            await a.network.dial(b.endpoint)
+        assert world.clock.monotonic() - began < 1
+        await asyncio.sleep(1)
+        assert b.network.connections() == []
+
+    run(world, scenario())
+
+
 def test_disconnecting_lets_what_is_under_way_end(world: Any) -> None:
     async def scenario() -> None:
         world.net.set_link("host0", "host1", latency=0.1, rate=1e6)

@@ -30,7 +30,7 @@ from bitdust.storage.replay import Compaction, apply_segment, replay, snapshot_r
 from bitdust.storage.runs import encode_numbers, iter_numbers
 
 NAMES = [b"a", b"b", b"\xff\xfe", "\u00e9".encode(), "e\u0301".encode()]
-ROOTS: list[tuple[bytes, ...]] = [(), (b"a",), (b"a", b"b"), (b"b",)]
+ROOTS: list[tuple[bytes, ...]] = [(), (), (b"a",), (b"a", b"b"), (b"b",)]
 SUPPLIERS = [bytes([n]) * 32 for n in range(4)]
 
 Path_ = tuple[bytes, ...]
@@ -78,8 +78,8 @@ def dump(catalog: Catalog) -> dict[str, Any]:
 
 
 class CatalogModel(RuleBasedStateMachine):
-    @initialize()
-    def begin(self) -> None:
+    @initialize(tree=st.lists(st.tuples(paths, nodes), max_size=6))
+    def begin(self, tree: list[tuple[Path_, Node]]) -> None:
         # Memory, where there is such a place: what this tests is not the disk.
         self.home = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
         self.path = self.home / "catalog.db"
@@ -96,6 +96,7 @@ class CatalogModel(RuleBasedStateMachine):
         self.base = 0
         self.clock = 1_700_000_000.0
         self.blocks = 0
+        self.write_many(tree)
 
     def teardown(self) -> None:
         if hasattr(self, "catalog"):
@@ -108,7 +109,11 @@ class CatalogModel(RuleBasedStateMachine):
 
     # --- the local tree -------------------------------------------------------------------------
 
-    @rule(path=paths, node=nodes)
+    @rule(changes=st.lists(st.tuples(paths, nodes), min_size=1, max_size=6))
+    def write_many(self, changes: list[tuple[Path_, Node]]) -> None:
+        for path, node in changes:
+            self.write(path, node)
+
     def write(self, path: Path_, node: Node) -> None:
         for depth in range(1, len(path)):
             if self.local.get(path[:depth], ("d",))[0] != "d":
@@ -181,6 +186,11 @@ class CatalogModel(RuleBasedStateMachine):
         )
         for name in here:
             self.stage(tx, job, made[name], (*path, name))
+
+    @rule(root=st.sampled_from(ROOTS), change=st.tuples(paths, nodes))
+    def change_and_upload(self, root: Path_, change: tuple[Path_, Node]) -> None:
+        self.write(*change)
+        self.upload(root, True, False)
 
     @rule(root=st.sampled_from(ROOTS), commit=st.booleans(), reopen=st.booleans())
     def upload(self, root: Path_, commit: bool, reopen: bool) -> None:
@@ -383,5 +393,5 @@ class CatalogModel(RuleBasedStateMachine):
 
 TestCatalogModel = CatalogModel.TestCase
 TestCatalogModel.settings = settings(
-    max_examples=25, stateful_step_count=20, deadline=None, print_blob=True
+    max_examples=40, stateful_step_count=25, deadline=None, print_blob=True
 )

@@ -62,6 +62,9 @@ def test_the_same_bytes_under_a_new_inode_are_noted_without_a_row(box: Any) -> N
 def test_a_folder_that_becomes_a_file_loses_what_was_below(box: Any) -> None:
     first = box.upload("docs", {"a": {"b": {"c": b"deep"}}, "k": b"kept"})
     second = box.upload("docs", {"a": b"now a file", "k": b"kept"})
+    assert box.catalog.current(box.item("docs/a/b")) is None
+    assert box.catalog.current(box.item("docs/a/b/c")) is None
+    assert not box.catalog.item(box.item("docs/a")).is_folder
     third = box.upload("docs", {"a": {"new": b""}, "k": b"kept"})
     assert box.snapshot("docs", first) == {"": 0, "a": 0, "a/b": 0, "a/b/c": 4, "k": 4}
     assert box.snapshot("docs", second) == {"": 0, "a": 10, "k": 4}
@@ -130,6 +133,17 @@ def test_a_version_of_a_part_keeps_what_it_needs(box: Any) -> None:
     assert box.catalog.lookup(box.key, "docs/b") is None
 
 
+def test_a_version_of_a_part_keeps_what_it_shares_with_one_that_goes(box: Any) -> None:
+    whole = box.upload("docs", {"a": {"x": b"1", "y": b"same", "d": {"z": b"deep"}}})
+    part = box.upload("docs/a", {"x": b"2", "y": b"same", "d": {"z": b"deep"}})
+    box.upload("docs", {"a": {}})
+    with box.catalog.transaction() as tx:
+        tx.delete_version(whole)
+    assert box.snapshot("docs/a", part) == {"": 0, "x": 1, "y": 4, "d": 0, "d/z": 4}
+    with box.catalog.transaction() as tx:
+        assert [block.number for block in tx.claim_reclaimable()] == [1]
+
+
 def test_labels_of_one_second_are_counted(box: Any) -> None:
     job, item = box.start("docs")
     label = box.catalog.free_label(item, 1461504000.0)
@@ -183,6 +197,22 @@ def test_what_is_staged_is_pinned_and_shown_to_a_job_that_resumes(box: Any) -> N
         tx.update_job(job, updated=1.0, state=JobState.STOPPED)
     assert count(box, "SELECT refs FROM chunks") == 0
     assert count(box, "SELECT count(*) FROM stage") == 0
+    assert box.catalog.lookup(box.key, "docs/a") is None
+
+
+def test_what_a_waiting_job_staged_stays_when_versions_go(box: Any) -> None:
+    only = box.upload("docs", {"a": b"one", "b": b"two"})
+    job, item = box.start("docs")
+    with box.catalog.transaction() as tx:
+        row = box.file(tx, job, box.item("docs/a"), b"changed")
+        tx.stage_entries(job, [row])
+        tx.interrupt_jobs(box.now)
+    with box.catalog.transaction() as tx:
+        tx.delete_version(only)
+    assert box.catalog.lookup(box.key, "docs/b") is None
+    assert box.catalog.staged_children(job, item) == {b"a": row}
+    with box.catalog.transaction() as tx:
+        tx.update_job(job, updated=1.0, state=JobState.STOPPED)
     assert box.catalog.lookup(box.key, "docs/a") is None
 
 

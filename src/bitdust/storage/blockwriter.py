@@ -263,8 +263,9 @@ class BlockSender:
         done, self._tasks = await asyncio.wait(
             self._tasks, timeout=STOP_CHECK, return_when=asyncio.FIRST_COMPLETED
         )
-        for task in done:
-            task.result()
+        errors = [error for task in done if (error := task.exception()) is not None]
+        if errors:
+            raise errors[0]
         self._job.check()
 
     async def _store(self, block: BuiltBlock) -> None:

@@ -1,4 +1,4 @@
-"""bitdust.testing: see docs/architecture.md."""
+"""Test tools that ship with the engine: virtual time, networks, DHT and whole nodes in memory."""
 
 from bitdust.testing.loop import Deadlock as Deadlock
 from bitdust.testing.loop import SeededRandom as SeededRandom
@@ -12,3 +12,5 @@ from bitdust.testing.memory_network import CutAfter as CutAfter
 from bitdust.testing.memory_network import MemoryLink as MemoryLink
 from bitdust.testing.memory_network import MemoryNetwork as MemoryNetwork
 from bitdust.testing.memory_network import MemoryTransport as MemoryTransport
+from bitdust.testing.memory_world import Grid as Grid
+from bitdust.testing.memory_world import MemoryWorld as MemoryWorld

@@ -9,7 +9,7 @@ takes less than 16 bytes.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from bitdust.errors import FormatError
 
@@ -17,6 +17,8 @@ MAX_NUMBER = 2**62
 """Numbers and counts stay below this, so that no sum leaves SQLite's 64 bits."""
 MAX_RUN_BYTES = 8 * 1024 * 1024
 """Longest list in bytes: a terabyte of 1 MiB chunks, each from another place, still fits."""
+_LONGEST: Final = 10
+"""Bytes of one varint."""
 
 
 class Run(NamedTuple):
@@ -86,17 +88,25 @@ def decode_runs(raw: bytes) -> Iterator[Run]:
     if len(raw) > MAX_RUN_BYTES:
         raise FormatError("a list of numbers is longer than allowed")
     position = expected = 0
-    while position < len(raw):
-        distance, position = _get(raw, position)
-        count, position = _get(raw, position)
+    end = len(raw)
+    while position < end:
+        # Almost every number is short: read it here, without a call.
+        distance = raw[position]
+        position += 1
+        if distance > 0x7F:
+            distance, position = _get(raw, position - 1)
+        if position < end and raw[position] <= 0x7F:
+            length = raw[position]
+            position += 1
+        else:
+            length, position = _get(raw, position)
         start = expected + (-(distance + 1) // 2 if distance & 1 else distance // 2)
-        same = bool(count & 1)
-        count //= 2
-        if start < 0 or count < 1 or start + count > MAX_NUMBER:
+        same = length & 1 == 1
+        length >>= 1
+        if start < 0 or length < 1 or start + length > MAX_NUMBER:
             raise FormatError("a number in a list is out of range")
-        run = Run(start, count, same)
-        yield run
-        expected = run.end
+        yield Run(start, length, same)
+        expected = start + (1 if same else length)
 
 
 def check_runs(raw: bytes) -> bytes:
@@ -154,14 +164,9 @@ def _put(out: bytearray, value: int) -> None:
 
 def _get(raw: bytes, position: int) -> tuple[int, int]:
     value = shift = 0
-    while True:
-        if position >= len(raw):
-            raise FormatError("a list of numbers is cut off")
-        byte = raw[position]
-        position += 1
+    for byte in raw[position : position + _LONGEST]:
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
-            return value, position
+            return value, position + shift // 7 + 1
         shift += 7
-        if shift > 63:
-            raise FormatError("a number in a list is too long")
+    raise FormatError("a number in a list is cut off or too long")

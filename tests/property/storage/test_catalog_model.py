@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pytest
 from blake3 import blake3
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -394,4 +395,14 @@ class CatalogModel(RuleBasedStateMachine):
 TestCatalogModel = CatalogModel.TestCase
 TestCatalogModel.settings = settings(
     max_examples=40, stateful_step_count=25, deadline=None, print_blob=True
+)
+
+
+class LongCatalogModel(CatalogModel):
+    """The same, for longer histories and more of them."""
+
+
+TestLongCatalogModel = pytest.mark.slow(pytest.mark.timeout(600)(LongCatalogModel.TestCase))
+LongCatalogModel.TestCase.settings = settings(
+    max_examples=600, stateful_step_count=40, deadline=None, print_blob=True
 )

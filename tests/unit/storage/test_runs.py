@@ -23,7 +23,7 @@ from bitdust.storage.runs import (
     to_runs,
 )
 
-lists = st.lists(st.one_of(st.integers(0, 20), st.integers(0, MAX_NUMBER - 1)), max_size=30)
+lists = st.lists(st.one_of(st.integers(0, 20), st.integers(0, MAX_NUMBER // 2)), max_size=30)
 
 
 @given(lists)

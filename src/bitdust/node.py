@@ -46,7 +46,7 @@ from bitdust.identity import (
 from bitdust.ids import IDURL, GlobalID
 from bitdust.network import Endpoint, Network
 from bitdust.servers import HttpServer, NameHost, WebSocketServer
-from bitdust.storage import Files, Storage
+from bitdust.storage import Files, KeySafe, Storage
 from bitdust.supply import CustomerService, FragmentStore, SupplierService
 from bitdust.world import RealWorld, World
 
@@ -92,6 +92,7 @@ class Node:
         self.customer: CustomerService | None = None
         self._storage: Storage | None = None
         self._files: Files | None = None
+        self._key_safe: KeySafe | None = None
         self._name_host: NameHost | None = None
         self._http: HttpServer | None = None
         self._websocket: WebSocketServer | None = None
@@ -307,6 +308,14 @@ class Node:
             await self.customer.start()
         # whoever had suppliers had a catalog: one that is gone is looked for, not begun anew
         await self._storage.start(recover=recovering or (known and not catalog.exists()))
+        self._key_safe = KeySafe(
+            self._storage,
+            self._files,
+            self.home / "keys",
+            self.home / "temp" / "keys",
+            self.keys.reload,
+        )
+        self._key_safe.start()
 
     async def _recover_suppliers(self, identity: LocalIdentity, customer: CustomerService) -> None:
         """Find the suppliers of a recovered key; new ones are hired only once it is clear that it
@@ -332,6 +341,9 @@ class Node:
 
     async def _take_down(self) -> None:
         self._files = None
+        if self._key_safe is not None:
+            await self._key_safe.stop()
+            self._key_safe = None
         if self._storage is not None:
             await self._storage.stop()
             self._storage = None
@@ -363,6 +375,8 @@ class Node:
     # --- other people ------------------------------------------------------------------------
 
     def _on_event(self, event: Event) -> None:
+        if event.event_id.startswith("key-") and self._key_safe is not None:
+            self._key_safe.changed()
         if event.event_id == "node-connected" and self.network is not None:
             document = self.network.document_of(bytes.fromhex(str(event.data["node_id"])))
             if document is not None:

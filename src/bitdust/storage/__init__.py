@@ -19,6 +19,7 @@ from bitdust.storage.files import Files
 from bitdust.storage.fragment import Fragment, build_fragments, rebuild_fragment
 from bitdust.storage.fragment_header import HEADER_SIZE, FragmentHeader, Layout, parse_header
 from bitdust.storage.fragment_read import BlockContent, BlockReader, find_damaged, read_block
+from bitdust.storage.keysafe import KeySafe
 from bitdust.storage.packer import Block, BlockEntry, BlockSpace, Packer
 from bitdust.storage.repair import (
     BlockHealth,
@@ -64,6 +65,7 @@ __all__ = [
     "Fragment",
     "FragmentHeader",
     "FragmentState",
+    "KeySafe",
     "Layout",
     "Packer",
     "Rebuild",

@@ -243,8 +243,8 @@ class Storage:
     def _recovering(self, done: int, total: int) -> None:
         self._off = f"the catalog is being brought back: {done} of {total} parts"
 
-    async def wait_recovered(self, timeout: float) -> bool:
-        """Wait for a recovery that is going on; whether the catalog is open now."""
+    async def wait_recovered(self, timeout: float | None) -> bool:
+        """Wait for a recovery that is going on, for ever if None; whether the catalog is open."""
         if self._recovery is not None and not self._recovery.done():
             await asyncio.wait([self._recovery], timeout=timeout)
         return self._parts is not None

@@ -121,6 +121,52 @@ def test_a_supplier_that_was_away_gets_its_fragments_later(tmp_path: Path) -> No
     run_virtual(scenario())
 
 
+def test_other_keys_come_back_with_the_master_key(tmp_path: Path) -> None:
+    source = tree(tmp_path / "source")
+
+    async def scenario() -> None:
+        async with Grid(tmp_path / "grid") as grid:
+            for number in range(2):
+                await grid.supplier(f"supplier-{number}")
+            alice = await grid.customer("alice", suppliers=2)
+            assert alice.global_id is not None
+            key_id = alice.global_id.key("photos")
+            done: list[str] = []
+            alice.events.on_event(
+                lambda event: (
+                    done.append(str(event.data.get("remote_path")))
+                    if event.event_id == "backup-done"
+                    else None
+                )
+            )
+            for alias in ("photos", "erased"):
+                alice.require_keys().create(alias, 1024)
+                alice.events.publish("key-generated")
+            await alice.require_storage().file_upload_start(
+                str(source), RemotePath(key_id, "docs"), wait_result=True
+            )
+            await grid.until(lambda: f"master${alice.global_id}:.keys" in done)
+            done.clear()
+            alice.require_keys().erase(alice.global_id.key("erased"))
+            alice.events.publish("key-erased")
+            await grid.until(lambda: f"master${alice.global_id}:.keys" in done)
+            backup = await alice.require_identity().backup_text()
+            await grid.stop("alice")
+            shutil.rmtree(tmp_path / "grid" / "alice")
+            again = await grid.start("alice", services__supplier__enabled=False)
+            await again.recover_identity(backup, None)
+            await grid.until(lambda: key_id in again.require_keys())
+            await again.require_storage().file_download_start(
+                RemotePath(key_id, "docs"), str(tmp_path / "restored"), wait_result=True
+            )
+            assert same(source, tmp_path / "restored" / "docs")
+            assert alice.global_id is None
+            aliases = [stored.key_id.alias for stored in again.require_keys().list()]
+            assert aliases == ["master", "photos"]
+
+    run_virtual(scenario())
+
+
 def test_versions_deletion_and_quota(tmp_path: Path) -> None:
     source = tree(tmp_path / "source")
 

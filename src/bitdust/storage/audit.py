@@ -1,70 +1,34 @@
 """One-time challenges: a supplier proves that it holds a fragment without sending it.
 
 While the owner has the fragment at hand, it makes a few challenges and keeps them: a random key and
-the answer. The key chooses 32 places of 1 KiB, which no one can know before it is shown; the answer
-is BLAKE3, keyed with it, over the bytes there. A fragment of up to 32 KiB is hashed whole. A
-supplier that lost a share p of a fragment passes with probability (1 - p)^32 at most; the same
-challenge is never asked twice.
+the answer (see ``bitdust.proofs``). A challenge is taken out of the catalog before it is asked.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from hmac import compare_digest
 from typing import Final
 
-from blake3 import blake3
-
-from bitdust.errors import IntegrityError, InvalidInput
+from bitdust.errors import FormatError, InvalidInput
+from bitdust.proofs import ANSWER_SIZE, CHALLENGE_KEY_SIZE, answer, check_answer, spans
 from bitdust.storage.seal import gather
+
+__all__ = [
+    "CHALLENGE_SIZE",
+    "MAX_CHALLENGES",
+    "answer",
+    "check_answer",
+    "make_challenges",
+    "pack_challenges",
+    "spans",
+    "take_challenge",
+]
 
 Buffer = bytes | bytearray | memoryview
 
-CHALLENGE_KEY_SIZE: Final = 32
-SPAN: Final = 1024
-SPANS: Final = 32
 MAX_CHALLENGES: Final = 64
-
-
-def spans(key: bytes, size: int) -> list[tuple[int, int]]:
-    """Which parts of a fragment a challenge asks for.
-
-    Args:
-        key: 32 bytes.
-        size: bytes of the fragment.
-
-    Returns:
-        Offset and length of each part, in the order in which they are hashed.
-    """
-    if len(key) != CHALLENGE_KEY_SIZE or size < 0:
-        raise InvalidInput("a challenge has a key of 32 bytes")
-    if size <= SPAN * SPANS:
-        return [(0, size)] if size else []
-    chance = blake3(b"bitdust audit spans v1" + size.to_bytes(8, "big"), key=key).digest(8 * SPANS)
-    room = size - SPAN + 1
-    return sorted(
-        (int.from_bytes(chance[8 * at : 8 * at + 8], "big") % room, SPAN) for at in range(SPANS)
-    )
-
-
-def answer(key: bytes, size: int, read: Callable[[int, int], Buffer]) -> bytes:
-    """What proves possession: 32 bytes.
-
-    Args:
-        key: of the challenge, 32 bytes.
-        size: bytes of the fragment.
-        read: gives that many bytes from that offset on.
-
-    Raises:
-        IntegrityError: the reader gave another number of bytes.
-    """
-    found: list[Buffer] = [size.to_bytes(8, "big")]
-    for offset, length in spans(key, size):
-        part = read(offset, length)
-        if len(part) != length:
-            raise IntegrityError("a fragment is shorter than it should be")
-        found.append(part)
-    return blake3(b"".join(found), key=key).digest()
+CHALLENGE_SIZE: Final = CHALLENGE_KEY_SIZE + ANSWER_SIZE
+"""Bytes that one challenge takes in the catalog: the key, then the answer."""
 
 
 def make_challenges(
@@ -91,6 +55,26 @@ def make_challenges(
     return [(key, answer(key, len(whole), read)) for key in keys]
 
 
-def check_answer(expected: bytes, given: bytes) -> bool:
-    """Whether an answer is right, in constant time."""
-    return compare_digest(expected, given)
+def pack_challenges(challenges: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """Challenges as the catalog keeps them: key and answer of each, one after the other."""
+    return b"".join(key + expected for key, expected in challenges)
+
+
+def take_challenge(packed: bytes) -> tuple[bytes, bytes, bytes] | None:
+    """Take the next challenge from those that the catalog keeps.
+
+    Returns:
+        Key, expected answer and what is left; None when all are used up.
+
+    Raises:
+        FormatError: no whole number of challenges.
+    """
+    if len(packed) % CHALLENGE_SIZE:
+        raise FormatError("the challenges of a fragment have a wrong length")
+    if not packed:
+        return None
+    return (
+        packed[:CHALLENGE_KEY_SIZE],
+        packed[CHALLENGE_KEY_SIZE:CHALLENGE_SIZE],
+        packed[CHALLENGE_SIZE:],
+    )

@@ -242,13 +242,13 @@ class SupplierClient:
     async def audit(
         self, node: NodeID, name: str, key: bytes, timeout: float = LONG_TIMEOUT
     ) -> bytes:
-        """Ask for the BLAKE3 of an object under a one-time key.
+        """Ask for the answer to a one-time challenge; see ``bitdust.proofs``.
 
         Args:
             key: 32 bytes never used before.
 
         Returns:
-            32 bytes, right only if the supplier has all of the object.
+            32 bytes, right only if the supplier has the object.
         """
         async with self._asked(node, m.AUDIT, m.Audit(name, key), timeout) as response:
             return response.decode(m.Audited).digest

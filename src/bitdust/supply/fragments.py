@@ -23,7 +23,7 @@ LIST_RATE = 10.0
 """Pages of lists per second of one customer in the long run."""
 LIST_BURST = 100.0
 AUDIT_RATE = 20.0
-"""Audits per second of one customer in the long run; each reads a whole object."""
+"""Audits per second of one customer in the long run; each reads up to 32 KiB."""
 AUDIT_BURST = 200.0
 READS_EACH = 8
 """Objects one customer reads at once; further ones wait."""
@@ -119,7 +119,7 @@ class FragmentHandlers:
         if not self._audits.allow(call.peer, self._clock.monotonic()):
             raise Busy("too many audits were asked for")
         args = call.decode(m.Audit)
-        return Reply(m.Audited(await self._store.digest(call.peer, args.name, args.key)))
+        return Reply(m.Audited(await self._store.prove(call.peer, args.name, args.key)))
 
     def _proven(self, call: Call) -> Customer:
         if not self._running():

@@ -214,6 +214,6 @@ class Audit(msgspec.Struct, frozen=True):
 
 
 class Audited(msgspec.Struct, frozen=True):
-    """Answer to ``fragment.audit``: BLAKE3 of the object under that key."""
+    """Answer to ``fragment.audit``: what ``bitdust.proofs.answer`` gives under that key."""
 
     digest: Digest

@@ -27,6 +27,7 @@ from bitdust.errors import (
     LocalFileError,
     NotFound,
 )
+from bitdust.proofs import CHALLENGE_KEY_SIZE, answer
 from bitdust.supply.disk import (
     Layout,
     append,
@@ -360,16 +361,16 @@ class FragmentStore:
         finally:
             await self.run(os.close, fd)
 
-    async def digest(self, customer: bytes, name: str, key: bytes) -> bytes:
-        """The keyed BLAKE3 of an object, which only somebody who has all its bytes can tell.
+    async def prove(self, customer: bytes, name: str, key: bytes) -> bytes:
+        """The answer to a challenge, which only somebody who has the object can tell.
 
         Args:
-            key: 32 bytes.
+            key: 32 bytes; it chooses which parts of the object are read.
 
         Raises:
             NotFound, InvalidInput, IntegrityError: as for ``get``.
         """
-        if len(key) != 32:
+        if len(key) != CHALLENGE_KEY_SIZE:
             raise InvalidInput("the key of an audit has 32 bytes")
         check_object_name(name)
         row = await self.run(self.index.find, customer, name)
@@ -377,15 +378,17 @@ class FragmentStore:
             raise NotFound(f"no object {name}")
         if row.state is not ObjectState.GOOD:
             raise IntegrityError(f"the object {name} is damaged on this supplier")
-        fd = await self._checked(row, open_read, self._layout.row_path(row))
-        try:
-            hasher, offset = blake3(key=key), 0
-            while offset < row.size:
-                want = min(READ_BUFFER, row.size - offset)
-                offset += len(await self._checked(row, read_at, fd, offset, want, hasher))
-            return hasher.digest()
-        finally:
-            await self.run(os.close, fd)
+        path = self._layout.row_path(row)
+
+        def read() -> bytes:
+            check_size(path, row.size)
+            fd = open_read(path)
+            try:
+                return answer(key, row.size, lambda at, want: read_at(fd, at, want, None))
+            finally:
+                os.close(fd)
+
+        return await self._checked(row, read)
 
     async def list(
         self, customer: bytes, prefix: str = "", after: str = "", limit: int = MAX_LIST

@@ -6,8 +6,8 @@ import pytest
 from blake3 import blake3
 
 from bitdust.errors import IntegrityError, InvalidInput
+from bitdust.proofs import SPAN, SPANS
 from bitdust.storage import answer, check_answer, make_challenges, spans
-from bitdust.storage.audit import SPAN, SPANS
 
 DATA = blake3(b"fragment").digest(300_000)
 

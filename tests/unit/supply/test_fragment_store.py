@@ -23,6 +23,7 @@ from bitdust.errors import (
     NotFound,
     QuotaExceeded,
 )
+from bitdust.proofs import answer
 from bitdust.supply import FragmentStore, ObjectState
 from bitdust.supply import store as store_module
 
@@ -225,7 +226,7 @@ async def test_a_damaged_object_is_found_refused_and_healed(
         with pytest.raises(IntegrityError):
             await store.get(ALICE, "d/x")
         with pytest.raises(IntegrityError):
-            await store.digest(ALICE, "d/x", b"k" * 32)
+            await store.prove(ALICE, "d/x", b"k" * 32)
         [row] = await store.list(ALICE)
         assert row.state is ObjectState.BAD
         assert await put(store, "d/x", data) is True
@@ -254,14 +255,22 @@ async def test_a_lost_or_cut_file_is_reported(
     assert store.usage(ALICE).used == 0
 
 
-async def test_audit_needs_all_bytes(store: FragmentStore) -> None:
-    data = os.urandom(2 * MIB + 3)
+@pytest.mark.parametrize("size", [0, 7, 32 * 1024, 2 * MIB + 3])
+async def test_an_audit_is_answered_from_the_file(
+    store: FragmentStore, tmp_path: Path, size: int
+) -> None:
+    data = os.urandom(size)
     await put(store, "d/x", data)
-    assert await store.digest(ALICE, "d/x", b"k" * 32) == blake3(data, key=b"k" * 32).digest()
+    wanted = answer(b"k" * 32, size, lambda at, length: data[at : at + length])
+    assert await store.prove(ALICE, "d/x", b"k" * 32) == wanted
     with pytest.raises(NotFound):
-        await store.digest(ALICE, "d/y", b"k" * 32)
+        await store.prove(ALICE, "d/y", b"k" * 32)
     with pytest.raises(InvalidInput):
-        await store.digest(ALICE, "d/x", b"k")
+        await store.prove(ALICE, "d/x", b"k")
+    [path] = files(tmp_path)
+    path.unlink()
+    with pytest.raises(IntegrityError):
+        await store.prove(ALICE, "d/x", b"k" * 32)
 
 
 async def test_list_in_pages(store: FragmentStore) -> None:

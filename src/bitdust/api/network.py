@@ -260,7 +260,9 @@ async def packets_stats(node: Node) -> dict[str, Any]:
     """Count what was sent and received since the node started.
 
     Returns:
-        `in` and `out`, each with `total_packets`, `total_bytes`, `failed_packets` and `peers`.
+        `in` and `out`, each with `total_packets`, `total_bytes`, `failed_packets` and `peers`;
+        `misbehaviours` by kind of violation, `misbehaving_peers` by IDURL or remote address, and
+        `refused_connections` by the bound that was reached.
 
     Raises:
         NoIdentity: there is no identity yet.

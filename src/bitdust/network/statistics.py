@@ -67,8 +67,14 @@ class Statistics:
         _count(self.refused_connections, bound, MAX_KINDS)
 
     def packets_stats(self) -> dict[str, Any]:
-        """The shape of `packets_stats`: ``{"in": {…}, "out": {…}}``."""
-        return {"in": self.incoming.shown(), "out": self.outgoing.shown()}
+        """The shape of `packets_stats`: both directions, and what strangers and peers did wrong."""
+        return {
+            "in": self.incoming.shown(),
+            "out": self.outgoing.shown(),
+            "misbehaviours": dict(self.misbehaviours),
+            "misbehaving_peers": dict(self.misbehaving_peers),
+            "refused_connections": dict(self.refused_connections),
+        }
 
 
 def _count(counts: OrderedDict[str, int], key: str, bound: int) -> None:

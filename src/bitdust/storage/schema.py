@@ -208,6 +208,7 @@ def translated_errors(path: Path | None = None) -> Iterator[None]:
     Raises:
         CatalogDamaged: the file is no database, or its pages contradict each other.
         DiskFull: no room to write.
+        CatalogBusy: another program holds the file for longer than ``BUSY_MS``.
         LocalFileError: the file cannot be opened, read or written.
     """
     where = f" {path}" if path else ""
@@ -217,6 +218,8 @@ def translated_errors(path: Path | None = None) -> Iterator[None]:
         raise CatalogDamaged(f"the catalog{where} is damaged: {exc}") from exc
     except apsw.FullError as exc:
         raise DiskFull(f"no room for the catalog{where}") from exc
+    except (apsw.BusyError, apsw.LockedError) as exc:
+        raise CatalogBusy(f"another program uses the catalog{where}") from exc
     except (apsw.CantOpenError, apsw.IOError, apsw.ReadOnlyError, apsw.PermissionsError) as exc:
         raise LocalFileError(f"the catalog{where} cannot be read or written: {exc}") from exc
 

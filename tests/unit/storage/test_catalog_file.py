@@ -217,6 +217,16 @@ def test_a_full_disk_loses_nothing(box: Any) -> None:
     assert box.catalog.totals().files == 2
 
 
+def test_another_program_that_holds_the_file_is_named(box: Any) -> None:
+    with apsw.Connection(str(box.path)) as other:
+        other.execute("INSERT INTO nodes(node_id) VALUES (x'00')")
+        box.catalog._writer.set_busy_timeout(10)
+        with pytest.raises(CatalogBusy, match="another program"), box.catalog.transaction():
+            pass
+    with box.catalog.transaction() as tx:
+        tx.ensure_path(box.key, "docs", is_folder=True)
+
+
 def test_errors_say_what_to_do() -> None:
     for error in (CatalogDamaged("x"), CatalogTooNew("x"), CatalogBusy("x")):
         assert error.hint

@@ -29,9 +29,10 @@ from bitdust.storage.erasure import fragments_needed
 from bitdust.storage.fetch import BlockFetcher
 from bitdust.storage.fragment import rebuild_fragment
 from bitdust.storage.journalsync import JournalSync
+from bitdust.storage.moving import ChangingSuppliers, Mover
 from bitdust.storage.pool import in_pool
 from bitdust.storage.recovery import NamedObject
-from bitdust.storage.spread import NodeID, ObjectClient, SupplierSet
+from bitdust.storage.spread import NodeID, ObjectClient
 
 EVERY = 60.0
 """Seconds between two looks without a reason."""
@@ -75,7 +76,7 @@ class Caretaker:
         journal: JournalSync,
         fetcher: BlockFetcher,
         client: DeletingClient,
-        suppliers: SupplierSet,
+        suppliers: ChangingSuppliers,
         events: EventBus,
         pool: Executor,
         number: Callable[[], int],
@@ -92,6 +93,7 @@ class Caretaker:
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._turn = asyncio.Lock()
+        self._mover = Mover(catalog, blocks, client, suppliers, self._put, pool)
 
     def start(self) -> None:
         """Begin."""
@@ -125,7 +127,7 @@ class Caretaker:
         """Do all that can be done now.
 
         Returns:
-            ``segments`` sent, ``rebuilt`` fragments, ``removed`` blocks.
+            ``segments`` sent, ``moved`` and ``rebuilt`` fragments, ``removed`` blocks.
 
         Raises:
             TooFewSuppliers, QuotaExceeded: the journal cannot be sent now.
@@ -133,17 +135,18 @@ class Caretaker:
         async with self._turn:
             removed = await self._remove_orphans()
             segments, _ = await self._journal.flush(self._number())
+            moved = await self._mover.run()
             rebuilt = await self._repair()
             await self._settle()
             removed += await self._reclaim()
-            if rebuilt or removed:
+            if moved or rebuilt or removed:
                 more, _ = await self._journal.flush(self._number())
                 segments += more
         if segments:
             self._events.publish("my-backup-index-synchronized", segments=segments)
-        if rebuilt:
-            self._events.publish("data-repaired", fragments=rebuilt)
-        return {"segments": segments, "rebuilt": rebuilt, "removed": removed}
+        if rebuilt or moved:
+            self._events.publish("data-repaired", fragments=rebuilt, moved=moved)
+        return {"segments": segments, "moved": moved, "rebuilt": rebuilt, "removed": removed}
 
     # --- repair ------------------------------------------------------------------------------
 
@@ -203,7 +206,9 @@ class Caretaker:
             done += 1
         return done
 
-    async def _put(self, node: NodeID, name: str, fragment: bytearray, digest: bytes) -> None:
+    async def _put(
+        self, node: NodeID, name: str, fragment: bytes | bytearray, digest: bytes
+    ) -> None:
         view = memoryview(fragment)
         try:
             await self._client.put(node, name, [view], len(view), digest, timeout=PUT_TIMEOUT)

@@ -102,6 +102,17 @@ class BlockReads(Source):
                 )
             ]
 
+    def holders(self) -> list[bytes]:
+        """The node ids of all that keep a fragment now."""
+        with self._using() as db:
+            return [
+                row[0]
+                for row in db.execute(
+                    "SELECT n.node_id FROM nodes n WHERE EXISTS (SELECT 1 FROM fragments f"
+                    " WHERE f.supplier = n.ref AND f.state = 1)"
+                )
+            ]
+
     def fragments_at(
         self, supplier: bytes, *, after: int = 0, limit: int = 1000
     ) -> list[FragmentRow]:

@@ -121,6 +121,74 @@ def test_a_supplier_that_was_away_gets_its_fragments_later(tmp_path: Path) -> No
     run_virtual(scenario())
 
 
+def test_a_replaced_supplier_hands_over_its_fragments(tmp_path: Path) -> None:
+    source = tree(tmp_path / "source")
+
+    async def scenario() -> None:
+        async with Grid(tmp_path / "grid") as grid:
+            for number in range(3):
+                await grid.supplier(f"supplier-{number}")
+            alice = await grid.customer("alice", suppliers=2)
+            customer = alice.require_customer()
+            where = remote(alice.global_id, "docs")
+            files = alice.require_storage()
+            await files.file_upload_start(str(source), where, wait_result=True)
+            old = customer.positions()[0]
+            events: list[str] = []
+            alice.events.on_event(lambda event: events.append(event.event_id))
+            await customer.change(0)
+            assert old not in customer.positions()
+            await grid.until(lambda: not customer.retired())
+            assert "data-repaired" in events
+            for name, node in list(grid.nodes.items()):
+                if node.require_identity().node_id == old:
+                    await grid.stop(name)
+            # the one that stayed leaves as well: the new one has everything
+            stayed = customer.positions()[1]
+            for name, node in list(grid.nodes.items()):
+                if node.require_identity().node_id == stayed:
+                    await grid.stop(name)
+            await files.file_download_start(where, str(tmp_path / "restored"), wait_result=True)
+            assert same(source, tmp_path / "restored" / "docs")
+
+    run_virtual(scenario())
+
+
+def test_a_customer_that_is_rejected_finds_another_supplier(tmp_path: Path) -> None:
+    source = tree(tmp_path / "source")
+
+    async def scenario() -> None:
+        async with Grid(tmp_path / "grid") as grid:
+            for number in range(5):
+                await grid.supplier(f"supplier-{number}")
+            alice = await grid.customer("alice", suppliers=4)
+            customer = alice.require_customer()
+            where = remote(alice.global_id, "docs")
+            files = alice.require_storage()
+            await files.file_upload_start(str(source), where, wait_result=True)
+            alice_id = alice.require_identity().node_id
+            rejecting = next(
+                node
+                for node in grid.nodes.values()
+                if node.require_identity().node_id == customer.positions()[2]
+            )
+            freed = await rejecting.require_supplier().reject_customer(alice_id)
+            assert freed > 1_500_000
+            await grid.until(lambda: customer.ready() == 4)
+            storage = alice.storage
+            assert storage is not None
+            await grid.until(
+                lambda: (
+                    not storage.parts.catalog.blocks_needing_repair()
+                    and rejecting.require_identity().node_id not in storage.parts.catalog.holders()
+                )
+            )
+            info = await files.file_info(where)
+            assert info["versions"][0]["reliable"] == "100%"
+
+    run_virtual(scenario())
+
+
 def test_other_keys_come_back_with_the_master_key(tmp_path: Path) -> None:
     source = tree(tmp_path / "source")
 

@@ -12,6 +12,7 @@ import os
 import resource
 import select
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -26,6 +27,7 @@ from bitdust.errors import AlreadyRunning, BitdustError, LocalFileError, NotRunn
 
 LOG_BYTES = 10 * 1024 * 1024
 LOG_FILES = 5
+MAX_PASSPHRASE = 4096
 START_DEADLINE = 60.0
 """Seconds a detached daemon may take until it answers."""
 STOP_DEADLINE = 20.0
@@ -123,12 +125,12 @@ def _raise_file_limit() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-async def _serve(home: Path, ready: Callable[[], None]) -> bool:
+async def _serve(home: Path, ready: Callable[[], None], passphrase: str | None) -> bool:
     """Run until asked to stop; True when a restart is wanted."""
     # the composition root pulls in everything, so it is imported only where a node really runs
     from bitdust.node import Node
 
-    node = Node(home)
+    node = Node(home, passphrase=passphrase)
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, node.request_stop)
@@ -149,13 +151,16 @@ def _run(main: Coroutine[Any, Any, bool]) -> bool:
     return uvloop.run(main)
 
 
-def serve(home: Path, ready: Callable[[], None], *, console: bool) -> None:
+def serve(
+    home: Path, ready: Callable[[], None], *, console: bool, passphrase: str | None = None
+) -> None:
     """Hold the home and run the daemon in this process until it is stopped.
 
     Args:
         home: the home directory.
         ready: called once the API answers.
         console: log to stderr as well.
+        passphrase: opens a locked master key.
 
     Raises:
         BitdustError: it could not start; nothing is left running.
@@ -164,21 +169,31 @@ def serve(home: Path, ready: Callable[[], None], *, console: bool) -> None:
     try:
         setup_logging(home, console=console)
         _raise_file_limit()
-        restart = _run(_serve(home, ready))
+        restart = _run(_serve(home, ready, passphrase))
     finally:
         lock.release()
     if restart:
+        os.dup2(_pipe_with(passphrase), 0)
         os.execv(  # noqa: S606
             sys.executable, [sys.executable, "-m", "bitdust.daemon", str(home)]
         )
 
 
-def run_daemon(home: Path, *, foreground: bool) -> int | None:
+def _pipe_with(passphrase: str | None) -> int:
+    """A descriptor to read the passphrase from: neither a command line nor a file ever holds it."""
+    reader, writer = os.pipe()
+    os.write(writer, (passphrase or "").encode())
+    os.close(writer)
+    return reader
+
+
+def run_daemon(home: Path, *, foreground: bool, passphrase: str | None = None) -> int | None:
     """Start the daemon for ``home``.
 
     Args:
         home: the home directory; made when missing.
         foreground: stay in this process until stopped, logging to stderr.
+        passphrase: opens a locked master key.
 
     Returns:
         The process id of the detached daemon, once it answers; None after a run in the foreground.
@@ -188,7 +203,7 @@ def run_daemon(home: Path, *, foreground: bool) -> int | None:
         BitdustError: it could not start, with the reason it gave.
     """
     if foreground:
-        serve(home, lambda: None, console=True)
+        serve(home, lambda: None, console=True, passphrase=passphrase)
         return None
     pid = holder(home)
     if pid is not None:
@@ -203,18 +218,20 @@ def run_daemon(home: Path, *, foreground: bool) -> int | None:
             f"cannot use {str(home)!r} as home: {exc.strerror}",
             hint="choose another home with --home or BITDUST_HOME",
         ) from exc
+    secret = _pipe_with(passphrase)
     reader, writer = os.pipe()
     with os.fdopen(reader, "rb", buffering=0) as stream:
         try:
             process = subprocess.Popen(
                 [sys.executable, "-m", "bitdust.daemon", str(home), str(writer)],
-                stdin=subprocess.DEVNULL,
+                stdin=secret,
                 stdout=output,
                 stderr=output,
                 pass_fds=(writer,),
                 start_new_session=True,
             )
         finally:
+            os.close(secret)
             os.close(writer)
             os.close(output)
         text = _wait_for(stream, START_DEADLINE)
@@ -245,8 +262,13 @@ def _wait_for(stream: io.FileIO, seconds: float) -> str:
 
 
 def main(argv: list[str]) -> int:
-    """Entry of the detached process: ``HOME [FD]``; reports on FD whether it is up."""
+    """Entry of the detached process: ``HOME [FD]``; reports on FD whether it is up.
+
+    A pipe as standard input holds the passphrase of the master key, if it has one.
+    """
     home = Path(argv[0])
+    piped = stat.S_ISFIFO(os.fstat(0).st_mode)
+    passphrase = os.read(0, MAX_PASSPHRASE).decode() if piped else ""
     writer = int(argv[1]) if len(argv) > 1 else -1
 
     def report(text: str) -> None:
@@ -257,7 +279,7 @@ def main(argv: list[str]) -> int:
             writer = -1
 
     try:
-        serve(home, lambda: report("ready"), console=False)
+        serve(home, lambda: report("ready"), console=False, passphrase=passphrase or None)
     except BitdustError as exc:
         report(f"{exc.code}\x00{exc.message}\x00{exc.hint}")
         return exc.exit_code

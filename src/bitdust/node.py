@@ -70,10 +70,19 @@ class Node:
         home: its directory.
         world: what it stands on; this machine when None.
         serve: whether to answer the local API over HTTP and WebSocket.
+        passphrase: opens a locked master key.
     """
 
-    def __init__(self, home: Path, *, world: World | None = None, serve: bool = True) -> None:
+    def __init__(
+        self,
+        home: Path,
+        *,
+        world: World | None = None,
+        serve: bool = True,
+        passphrase: str | None = None,
+    ) -> None:
         self.home = home
+        self._passphrase = passphrase
         self._world = world or RealWorld()
         self._serve = serve
         self.clock: Clock = self._world.clock
@@ -143,7 +152,11 @@ class Node:
             async with self._changing:
                 await self._bring_up(
                     await LocalIdentity.load(
-                        self.home, client=self._names, clock=self.clock, pool=self.pool
+                        self.home,
+                        client=self._names,
+                        clock=self.clock,
+                        pool=self.pool,
+                        passphrase=self._passphrase,
                     )
                 )
         if self._serve:

@@ -72,7 +72,12 @@ def daemon(context: click.Context, foreground: bool, detach: bool) -> None:
     shell = shell_of(context)
     make_home(shell.home)
     shell.settings.check()
-    pid = import_module("bitdust.daemon").run_daemon(shell.home, foreground=foreground)
+    secret = None
+    if (shell.home / "metadata" / "mykeyfile").exists():
+        secret = import_module("bitdust.cli.passphrase").passphrase_for(shell.home)
+    pid = import_module("bitdust.daemon").run_daemon(
+        shell.home, foreground=foreground, passphrase=secret
+    )
     if not foreground:
         shell.say({"pid": pid, "home": str(shell.home)}, f"the node is running, process {pid}")
 
@@ -202,6 +207,11 @@ LOCAL_COMMANDS: tuple[click.Command, ...] = (
         "demo",
         "Show that a folder survives the loss of half its suppliers.",
         "bitdust.cli.demo_command",
+    ),
+    Deferred(
+        "passphrase",
+        "Set, change or remove the passphrase of the master key.",
+        "bitdust.cli.passphrase",
     ),
     Deferred("testnet", "Run a whole network on this machine.", "bitdust.cli.testnet_command"),
 )

@@ -276,7 +276,7 @@ JSON where it begins with `{`, `[` or `"`, and text otherwise. Local paths may b
 | `bitdust stop [--no-wait]` | stop the node and wait for its end |
 | `bitdust set KEY VALUE` | change a setting, with or without a running node |
 | `bitdust api [METHOD [NAME=VALUE] [NAME:=JSON]]` | call any method; list them all |
-| `bitdust passphrase [--new-file FILE]` | lock the master key's file, change or remove its passphrase |
+| `bitdust passphrase [--new-file FILE]` | set or remove the passphrase of the master key |
 | `bitdust demo` | a network of processes keeps a folder safe |
 | `bitdust testnet start --dir DIR`, `bitdust testnet stop --dir DIR` | a network on this machine |
 | `bitdust completion bash`, `zsh`, `fish` | the completion script; for bash put \

@@ -133,6 +133,7 @@ class Caretaker:
             TooFewSuppliers, QuotaExceeded: the journal cannot be sent now.
         """
         async with self._turn:
+            await in_pool(self._pool, self._blocks.settle)
             removed = await self._remove_orphans()
             segments, _ = await self._journal.flush(self._number())
             moved = await self._mover.run()

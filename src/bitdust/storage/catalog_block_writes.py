@@ -223,6 +223,21 @@ class BlockWrites(Sink, BlockReads):
         if self.db.changes() != 1:
             raise NotInCatalog(f"the catalog has no fragment {mark.position} of block {mark.block}")
 
+    def keep_challenges(self, block: int, position: int, challenges: bytes) -> None:
+        """Note which challenges of a fragment are left, on this machine alone.
+
+        Raises:
+            InvalidInput: too many of them.
+        """
+        if len(challenges) > MAX_CHALLENGES:
+            raise InvalidInput(
+                f"the challenges of a fragment take more than {MAX_CHALLENGES} bytes"
+            )
+        self.db.execute(
+            "UPDATE fragments SET challenges = ? WHERE block = ? AND position = ?",
+            (challenges, block, position),
+        )
+
     def supplier_lost(self, supplier: bytes) -> int:
         """Note that all fragments a supplier kept are lost.
 

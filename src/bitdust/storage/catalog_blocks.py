@@ -128,6 +128,35 @@ class BlockReads(Source):
                 )
             ]
 
+    def stored_at(self, supplier: bytes, *, after: int = 0, limit: int = 1000) -> list[BlockRow]:
+        """Stored blocks above ``after`` of which a supplier keeps a fragment, rising."""
+        with self._using() as db:
+            return [
+                to_block(row)
+                for row in db.execute(
+                    f"SELECT {BLOCK_COLUMNS} FROM nodes n"  # noqa: S608
+                    " CROSS JOIN fragments f ON f.supplier = n.ref"
+                    " CROSS JOIN blocks b ON b.number = f.block"
+                    " WHERE n.node_id = ? AND f.block > ? AND f.state = 1 AND b.state = 1"
+                    " ORDER BY f.block LIMIT ?",
+                    (supplier, after, limit),
+                )
+            ]
+
+    def unstored_at(self, position: int, *, after: int = 0, limit: int = 1000) -> list[BlockRow]:
+        """Stored blocks above ``after`` whose fragment of a position is missing or lost, rising."""
+        with self._using() as db:
+            return [
+                to_block(row)
+                for row in db.execute(
+                    f"SELECT {BLOCK_COLUMNS} FROM fragments f"  # noqa: S608
+                    " CROSS JOIN blocks b ON b.number = f.block"
+                    " WHERE f.state != 1 AND f.state IN (0, 2) AND f.position = ? AND f.block > ?"
+                    " AND b.state = 1 ORDER BY f.block LIMIT ?",
+                    (position, after, limit),
+                )
+            ]
+
     def known_chunks(
         self, key: int, ids: Iterable[bytes], *, job: int | None = None
     ) -> dict[bytes, int]:

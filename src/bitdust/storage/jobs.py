@@ -165,18 +165,35 @@ class JobQueue:
 
     Args:
         slots: how many run at once.
+        record: writes down a job that failed or was stopped.
         on_end: called when a job ended, in whatever way, before its waiters are woken.
     """
 
-    def __init__(self, slots: int, on_end: Callable[[Job], None]) -> None:
+    def __init__(
+        self,
+        slots: int,
+        record: Callable[[Job], Awaitable[None]],
+        on_end: Callable[[Job], None],
+    ) -> None:
         self._slots = asyncio.Semaphore(slots)
+        self._record = record
         self._on_end = on_end
         self._tasks: dict[Job, asyncio.Task[None]] = {}
         self._finished: list[Job] = []
         self._closing = False
 
-    def submit(self, job: Job, run: Callable[[Job], Awaitable[dict[str, Any]]]) -> None:
+    def submit(
+        self,
+        job: Job,
+        run: Callable[[Job], Awaitable[dict[str, Any]]],
+        ready: Callable[[Job], Awaitable[None]] | None = None,
+    ) -> None:
         """Queue a job.
+
+        Args:
+            job: what to do.
+            run: does it; gives the result.
+            ready: waited for before the job takes its turn, so that others may go first.
 
         Raises:
             Stopped: too many wait already, or the node is stopping.
@@ -185,10 +202,19 @@ class JobQueue:
             raise Stopped(
                 f"no more than {MAX_PENDING} jobs may wait", hint="wait until some have finished"
             )
-        self._tasks[job] = asyncio.create_task(self._run(job, run), name=f"{job.kind} {job.id}")
+        self._tasks[job] = asyncio.create_task(
+            self._run(job, run, ready), name=f"{job.kind} {job.id}"
+        )
 
-    async def _run(self, job: Job, run: Callable[[Job], Awaitable[dict[str, Any]]]) -> None:
+    async def _run(
+        self,
+        job: Job,
+        run: Callable[[Job], Awaitable[dict[str, Any]]],
+        ready: Callable[[Job], Awaitable[None]] | None,
+    ) -> None:
         try:
+            if ready is not None:
+                await ready(job)
             async with self._slots:
                 job.check()
                 job.state = "running"
@@ -199,7 +225,8 @@ class JobQueue:
             job.state = "interrupted"
             job.error = Stopped(f"the {job.kind} of {job.remote} was interrupted by a shutdown")
         except Stopped as exc:
-            job.state, job.error = "stopped", exc
+            # a shutdown stops the threads of a job as a person does; the job goes on all the same
+            job.state, job.error = ("interrupted" if self._closing else "stopped"), exc
         except BitdustError as exc:
             job.state, job.error = "failed", exc
             log.warning("job failed", job=job.id, kind=job.kind, code=exc.code, error=exc.message)
@@ -210,6 +237,11 @@ class JobQueue:
                 hint=f"see the log for job {job.id}",
             )
             log.exception("job crashed", job=job.id, kind=job.kind)
+        try:
+            if job.state in ("failed", "stopped"):
+                await self._record(job)
+        except BitdustError as exc:
+            log.error("end of a job not recorded", job=job.id, code=exc.code, error=exc.message)
         finally:
             self._tasks.pop(job, None)
             self._finished.append(job)

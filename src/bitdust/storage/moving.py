@@ -76,7 +76,8 @@ class Mover:
                 continue
             if node in retired:
                 moved += await self._empty(node)
-            else:
+            elif None not in self._suppliers.positions():
+                # while the list of suppliers is not whole, it may be one that was forgotten
                 await in_pool(self._pool, self._lost, node)
         left = await in_pool(self._pool, self._catalog.holders)
         for node in retired:

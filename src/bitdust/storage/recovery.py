@@ -114,12 +114,14 @@ class Recovery:
             JournalGap: a segment in the middle cannot be had now.
             FormatError, IntegrityError: what could be read contradicts itself.
         """
-        holders = await self._list()
+        holders, everybody = await self._list()
         epochs = sorted({epoch for epoch, _ in holders}, reverse=True)
         problem: BitdustError | None = None
         for epoch in epochs:
             try:
                 plan = plan_replay(holders, epoch=epoch)
+                if everybody:
+                    plan = self._without_tail(plan, holders)
                 return await self._build(path, plan, holders)
             except (JournalGap, DataUnavailable, IntegrityError) as exc:
                 # a compaction that was cut off leaves the epoch before as the valid one
@@ -133,8 +135,21 @@ class Recovery:
         catalog.close()
         return 0
 
-    async def _list(self) -> dict[tuple[int, int], list[NodeID]]:
-        """Who keeps which segment."""
+    def _without_tail(
+        self, plan: list[tuple[int, int]], holders: dict[tuple[int, int], list[NodeID]]
+    ) -> list[tuple[int, int]]:
+        """Leave out a last segment whose sending was cut off before enough suppliers had it.
+
+        Only when all suppliers of all positions said what they have: then nobody can have more of
+        it, and it was never acknowledged, as segments are sent one after the other.
+        """
+        if plan and len(holders[plan[-1]]) < fragments_needed(len(self._positions)):
+            log.warning("the last segment was never sent whole", segment=segment_name(*plan[-1]))
+            return plan[:-1]
+        return plan
+
+    async def _list(self) -> tuple[dict[tuple[int, int], list[NodeID]], bool]:
+        """Who keeps which segment, and whether the suppliers of all positions answered."""
         prefix = journal_name(self._journal_id, "")
 
         async def ask(node: NodeID) -> set[tuple[int, int]] | None:
@@ -159,7 +174,7 @@ class Recovery:
         for node, names in zip(self._nodes, answers, strict=True):
             for name in names or ():
                 holders.setdefault(name, []).append(node)
-        return holders
+        return holders, answered == len(self._positions)
 
     async def _build(
         self,

@@ -8,22 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
 from bitdust.clock import Clock, Random
 from bitdust.crypto import PrivateKey
-from bitdust.errors import BitdustError, ServiceOff, TooFewSuppliers
+from bitdust.errors import BitdustError, NotFound, ServiceOff, TooFewSuppliers
 from bitdust.events import Event, EventBus
 from bitdust.ids import KeyID, RemotePath
 from bitdust.storage.blockstore import BlockIndex
 from bitdust.storage.blockwriter import BlockSender, BlockWriter, OwnerKey
-from bitdust.storage.care import Caretaker, DeletingClient
+from bitdust.storage.care import Caretaker
 from bitdust.storage.catalog import Catalog
 from bitdust.storage.catalog_types import (
     JobKind,
@@ -36,10 +36,12 @@ from bitdust.storage.catalog_types import (
 )
 from bitdust.storage.download import Restorer
 from bitdust.storage.erasure import ecc_map
-from bitdust.storage.fetch import BlockFetcher
+from bitdust.storage.fetch import BlockFetcher, StoredBlock
+from bitdust.storage.inspection import Inspector
 from bitdust.storage.jobs import DOWNLOAD, UPLOAD, Job, JobQueue
 from bitdust.storage.journalsync import JournalSync
 from bitdust.storage.pool import in_pool
+from bitdust.storage.ports import Keys, StorageClient, Suppliers
 from bitdust.storage.recovery import Recovery
 from bitdust.storage.repair import acknowledgements_needed, may_vanish
 from bitdust.storage.schema import CatalogDamaged
@@ -50,6 +52,9 @@ from bitdust.storage.walk import FOLDER, measure, stat_root
 
 UPLOADS_AT_ONCE = 1
 DOWNLOADS_AT_ONCE = 2
+RESUME_PATIENCE = 600.0
+"""Seconds for which a job that was interrupted waits for suppliers after a restart."""
+RESUME_LOOK = 0.25
 KEEP_JOBS = 30 * 86400.0
 """Seconds for which finished jobs stay in the catalog."""
 
@@ -58,39 +63,6 @@ _CHUNK_KEY = b"bitdust chunk id v1"
 _JOURNAL_ID = b"bitdust journal id v1"
 
 log = structlog.get_logger(component="storage")
-
-
-class Suppliers(Protocol):
-    """The owner's suppliers; ``bitdust.supply.CustomerService`` is them."""
-
-    @property
-    def n(self) -> int:
-        """How many there shall be."""
-        ...
-
-    def positions(self) -> list[NodeID | None]:
-        """Supplier of each position, ``None`` where none is hired now."""
-        ...
-
-    def online(self, position: int) -> bool:
-        """Whether that supplier has an open session."""
-        ...
-
-    def retired(self) -> list[NodeID]:
-        """Former suppliers that still keep what they had."""
-        ...
-
-    async def dismiss(self, node: NodeID) -> None:
-        """Nothing more is wanted from a former supplier."""
-        ...
-
-
-class Keys(Protocol):
-    """The owner's keys; ``bitdust.identity.KeyRing`` is them."""
-
-    def private(self, key_id: KeyID) -> PrivateKey:
-        """The private key of that id."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +75,7 @@ class Parts:
     fetcher: BlockFetcher
     spreader: Spreader
     care: Caretaker
+    inspector: Inspector
 
 
 class Storage:
@@ -125,7 +98,7 @@ class Storage:
         master: KeyID,
         keys: Keys,
         suppliers: Suppliers,
-        client: DeletingClient,
+        client: StorageClient,
         events: EventBus,
         clock: Clock,
         random: Random,
@@ -143,8 +116,8 @@ class Storage:
         self._parts: Parts | None = None
         self._off = "the catalog is not open yet"
         self._recovery: asyncio.Task[int] | None = None
-        self.uploads = JobQueue(UPLOADS_AT_ONCE, self._ended)
-        self.downloads = JobQueue(DOWNLOADS_AT_ONCE, self._ended)
+        self.uploads = JobQueue(UPLOADS_AT_ONCE, self._record, self._ended)
+        self.downloads = JobQueue(DOWNLOADS_AT_ONCE, self._record, self._ended)
         events.on_event(self._on_event)
 
     # --- life --------------------------------------------------------------------------------
@@ -205,8 +178,18 @@ class Storage:
             self.pool,
             lambda: self.suppliers.n,
         )
-        self._parts = Parts(catalog, blocks, journal, fetcher, spreader, care)
+        inspector = Inspector(
+            catalog,
+            blocks,
+            self._client,
+            self.suppliers,
+            self.clock,
+            self._random,
+            self.pool,
+        )
+        self._parts = Parts(catalog, blocks, journal, fetcher, spreader, care, inspector)
         care.start()
+        inspector.start()
         care.wake()
         for row in rows:
             self._resume(row)
@@ -257,6 +240,7 @@ class Storage:
         await self.uploads.close()
         await self.downloads.close()
         if self._parts is not None:
+            await self._parts.inspector.stop()
             await self._parts.care.stop()
             catalog, self._parts = self._parts.catalog, None
             self._off = "the node is stopping"
@@ -301,9 +285,12 @@ class Storage:
         positions = self.suppliers.positions()
         return node in positions and self.suppliers.online(positions.index(node))
 
-    def _amiss(self, *args: Any) -> None:
+    def _amiss(self, block: StoredBlock, position: int, node: NodeID, error: BitdustError) -> None:
         if self._parts is not None:
-            self._parts.blocks.amiss(*args)
+            self._parts.blocks.amiss(block, position, node, error)
+            what = "gone" if isinstance(error, NotFound) else "damaged"
+            for job in self.downloads.running():
+                job.warn(f"fragment {position} of block {block.name} is {what}; others were used")
 
     def _wake_care(self) -> None:
         if self._parts is not None:
@@ -316,6 +303,12 @@ class Storage:
                     if node is not None:
                         self._parts.spreader.forgive(node)
             self._wake_care()
+        elif event.event_id == "node-connected" and self._parts is not None:
+            node = bytes.fromhex(str(event.data["node_id"]))
+            if node in self.suppliers.positions():
+                self._parts.spreader.forgive(node)
+                self._parts.inspector.connected(node)
+                self._wake_care()
 
     # --- jobs --------------------------------------------------------------------------------
 
@@ -331,15 +324,31 @@ class Storage:
         job = Job(row.id, str(row.kind), remote, row.local_path, path_id, row.created)
         job.version = row.label
         job.options = {**row.options, "item": row.item, "resumed": True}
-        self._submit(job)
+        self._submit(job, self._suppliers_back)
 
-    def _submit(self, job: Job) -> None:
+    def _submit(self, job: Job, ready: Callable[[Job], Awaitable[None]] | None = None) -> None:
         job.eccmap = ecc_map(self.suppliers.n)
         job.block_size = MAX_PAYLOAD
         if job.kind == UPLOAD:
-            self.uploads.submit(job, self._upload)
+            self.uploads.submit(job, self._upload, ready)
         else:
-            self.downloads.submit(job, self._download)
+            self.downloads.submit(job, self._download, ready)
+
+    async def _suppliers_back(self, job: Job) -> None:
+        """After a restart the suppliers are not connected yet: a job waits for them for a while."""
+        ends = self.clock.monotonic() + RESUME_PATIENCE
+        while self._online() < acknowledgements_needed(self.suppliers.n):
+            job.check()
+            if self.clock.monotonic() > ends:
+                return
+            await self.clock.sleep(RESUME_LOOK)
+
+    def _online(self) -> int:
+        """How many suppliers can be asked now."""
+        return sum(
+            node is not None and self.suppliers.online(position)
+            for position, node in enumerate(self.suppliers.positions())
+        )
 
     async def begin(
         self, kind: str, remote: RemotePath, local: str, item: int, options: dict[str, Any]
@@ -428,17 +437,14 @@ class Storage:
     async def _job_row(self, job: Job) -> AsyncIterator[None]:
         """Keeps the row of a job in step with it; a job that is interrupted stays running there."""
         await in_pool(self.pool, self._mark_job, job, JobState.RUNNING)
-        try:
-            yield
-        except asyncio.CancelledError:
-            raise
-        except Exception as exc:
-            state = JobState.STOPPED if job.stopping.is_set() else JobState.FAILED
-            text = exc.message if isinstance(exc, BitdustError) else type(exc).__name__
-            await in_pool(self.pool, self._mark_job, job, state, text)
-            raise
-        else:
-            await in_pool(self.pool, self._mark_job, job, JobState.DONE)
+        yield
+        await in_pool(self.pool, self._mark_job, job, JobState.DONE)
+
+    async def _record(self, job: Job) -> None:
+        """Write down that a job failed or was stopped, so that no restart takes it up again."""
+        state = JobState.STOPPED if job.state == "stopped" else JobState.FAILED
+        text = job.error.message if job.error is not None else ""
+        await in_pool(self.pool, self._mark_job, job, state, text)
 
     async def _upload(self, job: Job) -> dict[str, Any]:
         """Run one upload; its result is what ``wait_result`` gives."""
@@ -499,10 +505,7 @@ class Storage:
 
     def _refuse_too_few(self, n: int) -> None:
         """An upload that cannot end is not begun."""
-        online = sum(
-            node is not None and self.suppliers.online(position)
-            for position, node in enumerate(self.suppliers.positions())
-        )
+        online = self._online()
         needed = acknowledgements_needed(n)
         if online < needed:
             raise TooFewSuppliers(
@@ -534,7 +537,10 @@ class Storage:
         parts = self.parts
         job.check()
 
-        def commit() -> int:
+        now = self.clock.now()
+
+        def commit() -> tuple[int, int]:
+            acks = sender.min_acks
             stats = VersionStats(
                 tally.files,
                 tally.folders,
@@ -543,23 +549,25 @@ class Storage:
                 writer.new_bytes,
                 sender.stored_bytes,
                 n,
-                sender.min_acks,
+                acks,
             )
-            # a block that an earlier version stored may lack fragments too; the care finds out
-            state = VersionState.STORED if sender.min_acks == n else VersionState.PARTIAL
+            state = VersionState.STORED if acks == n else VersionState.PARTIAL
             with parts.catalog.transaction() as tx:
-                return tx.commit_version(
-                    job.id,
-                    item,
-                    job.version,
-                    created=self.clock.now(),
-                    state=state,
-                    stats=stats,
+                seq = tx.commit_version(
+                    job.id, item, job.version, created=now, state=state, stats=stats
                 )
+                # in one with the version: a job that is taken up again must not make it twice
+                tx.update_job(job.id, updated=now, state=JobState.DONE)
+            if acks == n and parts.catalog.blocks_needing_repair(1):
+                # blocks of earlier versions, which were not sent again, may lack fragments
+                health = parts.catalog.health(item, seq)
+                if health.stored < health.fragments:
+                    acks = min(acks, health.weakest)
+            return seq, acks
 
-        seq = await in_pool(self.pool, commit)
+        seq, acks = await in_pool(self.pool, commit)
         _, journal_acks = await parts.journal.flush(n)
-        acks = min(sender.min_acks, journal_acks)
+        acks = min(acks, journal_acks)
         if acks < sender.min_acks:
 
             def mark() -> None:
@@ -607,4 +615,6 @@ class Storage:
             "kept": restorer.kept,
             "bytes": job.total_size,
             "seconds": round(self.clock.monotonic() - began, 3),
+            "warnings": job.warnings,
+            "warnings_total": job.warnings_total,
         }

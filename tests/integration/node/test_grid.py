@@ -100,12 +100,10 @@ def test_a_supplier_that_was_away_gets_its_fragments_later(tmp_path: Path) -> No
             )
             assert stored["state"] == "partial"
             assert (stored["acks"], stored["may_vanish"]) == (3, 1)
-            await grid.start("supplier-2", services__customer__enabled=False)
-            await grid.until(lambda: customer.ready() == 4)
-            storage = alice.storage
-            assert storage is not None
             events = []
             alice.events.on_event(lambda event: events.append(event.event_id))
+            await grid.start("supplier-2", services__customer__enabled=False)
+            await grid.until(lambda: customer.ready() == 4)
             await grid.until(lambda: "data-repaired" in events)
             info = await alice.require_storage().file_info(remote(alice.global_id, "docs"))
             assert info["versions"][0]["state"] == "stored"

@@ -1,0 +1,48 @@
+"""What storage needs of the rest of a node."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from bitdust.crypto import PrivateKey
+from bitdust.ids import KeyID
+from bitdust.storage.care import DeletingClient
+from bitdust.storage.inspection import ProvingClient
+from bitdust.storage.spread import NodeID
+
+
+class Suppliers(Protocol):
+    """The owner's suppliers; ``bitdust.supply.CustomerService`` is them."""
+
+    @property
+    def n(self) -> int:
+        """How many there shall be."""
+        ...
+
+    def positions(self) -> list[NodeID | None]:
+        """Supplier of each position, ``None`` where none is hired now."""
+        ...
+
+    def online(self, position: int) -> bool:
+        """Whether that supplier has an open session."""
+        ...
+
+    def retired(self) -> list[NodeID]:
+        """Former suppliers that still keep what they had."""
+        ...
+
+    async def dismiss(self, node: NodeID) -> None:
+        """Nothing more is wanted from a former supplier."""
+        ...
+
+
+class Keys(Protocol):
+    """The owner's keys; ``bitdust.identity.KeyRing`` is them."""
+
+    def private(self, key_id: KeyID) -> PrivateKey:
+        """The private key of that id."""
+        ...
+
+
+class StorageClient(ProvingClient, DeletingClient, Protocol):
+    """All that storage asks of suppliers; ``bitdust.supply.SupplierClient`` is one."""

@@ -93,6 +93,37 @@ class InboundBody:
         self._consumed(len(piece))
         return bytes(piece) if isinstance(piece, bytearray) else piece
 
+    async def read_into(self, memory: memoryview) -> int:
+        """Fill ``memory`` with the next bytes; fewer than it holds only at the end of the body.
+
+        Raises:
+            NetworkError: the peer or the connection went away before its end.
+        """
+        filled, room = 0, len(memory)
+        while filled < room:
+            if not self._pieces:
+                if self.ended:
+                    break
+                if self._error is not None:
+                    raise self._error
+                await self._wait()
+                continue
+            before = filled
+            while self._pieces and filled < room:
+                piece = self._pieces[0]
+                size = len(piece)
+                if size > room - filled:
+                    size = room - filled
+                    # a view, for what is left of a large piece must not be copied
+                    self._pieces[0] = memoryview(piece)[size:]
+                    piece = memoryview(piece)[:size]
+                else:
+                    self._pieces.popleft()
+                memory[filled : filled + size] = piece
+                filled += size
+            self._consumed(filled - before)
+        return filled
+
     async def read(self, max_size: int) -> bytes:
         """The rest of the body as one piece.
 

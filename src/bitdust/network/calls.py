@@ -130,6 +130,14 @@ class Response:
         finally:
             self.close()
 
+    async def read_into(self, memory: memoryview) -> int:
+        """Fill ``memory`` with the next bytes of the body; fewer only at its end.
+
+        Raises:
+            NetworkError: the peer went away before its end.
+        """
+        return await self._body.read_into(memory)
+
     def __aiter__(self) -> AsyncIterator[Chunk]:
         return aiter(self._body)
 

@@ -1,9 +1,11 @@
 """From chunks to blocks on the suppliers: pack, seal, encode, send, record.
 
 ``BlockWriter`` builds blocks in a worker thread and never waits; ``BlockSender`` sends them from
-the event loop. The number of block memories is the back-pressure: the reader goes on only when one
-is free. A block is in the catalog as open before its first byte leaves, and as stored once enough
-suppliers have it on disk, so a crash at any point leaves nothing that nobody knows of.
+the event loop. One memory holds the payload that is being filled; the fragments of each block lie
+in a memory of their own until they are sent. The number of those is the back-pressure: the reader
+goes on only when one is free. A block is in the catalog as open before its first byte leaves, and
+as stored once enough suppliers have it on disk, so a crash at any point leaves nothing that nobody
+knows of.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from bitdust.storage.seal import BLOCK_ID_SIZE, KEY_SIZE, BlockKind, wrap_key
 from bitdust.storage.spread import Outcome, Spreader
 
 BLOCKS_IN_FLIGHT = 3
-"""Block memories of one upload: one being filled, two on their way."""
+"""Memories for fragments of one upload: two blocks on their way while a third is being filled."""
 CHUNKS_PER_BLOCK = 16_384
 """A block of tiny chunks ends here, so that what waits for its numbers stays bounded."""
 STOP_CHECK = 0.5
@@ -97,9 +99,9 @@ class BlockWriter:
         self._random = random
         self._job = job
         self._compressor = Compressor()
-        self._spaces: list[BlockSpace] = []
-        self._filling = False
-        self._packer = Packer(self._take_space)
+        self._desk = BlockSpace()
+        self._space: BlockSpace | None = None
+        self._packer = Packer(lambda: self._desk)
         self._open: dict[bytes, Slot] = {}
         self.ready: deque[BuiltBlock] = deque()
         self.blocks = 0
@@ -107,17 +109,13 @@ class BlockWriter:
         self.packed_bytes = 0
 
     @property
-    def spaces_wanted(self) -> int:
-        """How many memories must be given before the reader may go on to the next block."""
-        return (1 if self._filling else 2) - len(self._spaces)
+    def wants_space(self) -> bool:
+        """Whether memory must be given before the reader may go on to the next block."""
+        return self._space is None
 
     def give_space(self, space: BlockSpace) -> None:
-        """Provide memory for a block."""
-        self._spaces.append(space)
-
-    def _take_space(self) -> BlockSpace:
-        self._filling = True
-        return self._spaces.pop()
+        """Provide memory for the fragments of the next block."""
+        self._space = space
 
     def put(self, chunks: Sequence[tuple[bytes, bytes | memoryview]]) -> list[Slot]:
         """Store those chunks that are not stored yet.
@@ -149,9 +147,10 @@ class BlockWriter:
         compressed, stored = self._compressor.compress(data)
         self.new_bytes += len(data)
         self.packed_bytes += len(stored)
-        full = self._packer.add(chunk_id, stored, size=len(data), compressed=compressed)
-        if full is not None:
-            self._build(full)
+        if self._packer.used + len(stored) > self._desk.limit:
+            # built before the chunk comes in, so that its payload can be overwritten
+            self.flush()
+        self._packer.add(chunk_id, stored, size=len(data), compressed=compressed)
         slot = self._open[chunk_id] = Slot()
         if len(self._open) >= CHUNKS_PER_BLOCK:
             self.flush()
@@ -159,14 +158,16 @@ class BlockWriter:
 
     def flush(self) -> None:
         """Build the block as far as it is filled; afterwards all slots have numbers."""
-        last = self._packer.flush()
-        self._filling = False
-        if last is not None:
-            self._build(last)
+        block = self._packer.flush()
+        if block is not None:
+            self._build(block)
 
     def _build(self, block: Block) -> None:
         block_id = self._random.token(BLOCK_ID_SIZE)
         key = self._random.token(KEY_SIZE)
+        space, self._space = self._space, None
+        if space is None:
+            raise RuntimeError("a block is built before there is memory for it")
         fragments = build_fragments(
             block_id,
             key,
@@ -174,7 +175,7 @@ class BlockWriter:
             self._n,
             [block.payload],
             kind=BlockKind.DATA,
-            space=block.space,
+            space=space,
         )
         with self._catalog.transaction(durable=False) as tx:
             added = tx.add_block(
@@ -191,7 +192,7 @@ class BlockWriter:
         for entry, number in zip(block.entries, added.chunks, strict=True):
             self._open.pop(entry.chunk_id).number = number
         self.blocks += 1
-        self.ready.append(BuiltBlock(added.number, fragments, block.space))
+        self.ready.append(BuiltBlock(added.number, fragments, space))
 
     def _challenges(self, fragment: Fragment) -> bytes:
         made = make_challenges(fragment.buffers, CHALLENGES, self._random.token)
@@ -235,7 +236,7 @@ class BlockSender:
         """
         try:
             while True:
-                while writer.spaces_wanted > 0:
+                if writer.wants_space:
                     writer.give_space(await self._space())
                 self._job.check()
                 block = await in_pool(self._pool, next, blocks, None)

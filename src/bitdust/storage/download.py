@@ -1,13 +1,20 @@
 """Restoring a version: windows of files, each window's stripes fetched once, then written.
 
-A window is a run of the snapshot with at most 32 MiB of content. While one window is written, the
-next is being fetched. Only those stripes of a block travel that hold chunks of the window.
+A window is a run of the snapshot with at most 16 MiB of stored content; where the content goes over
+to another block it ends earlier, so that a large file's windows are its blocks. While one window is
+written, the next ones are being fetched. Only those stripes of a block travel that hold chunks of
+the window.
+
+A block that a window needs whole is read into memory that is used for window after window, and its
+chunks are written from there. Chunks out of single stripes are copied out of them, for a few small
+chunks must not keep a stripe each in memory.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -21,19 +28,27 @@ from bitdust.storage.catalog import Catalog
 from bitdust.storage.catalog_types import ChunkLocation, Entry
 from bitdust.storage.chunker import chunk_id
 from bitdust.storage.compression import decompress
-from bitdust.storage.fetch import BlockFetcher, StoredBlock
+from bitdust.storage.fetch import BlockFetcher, FragmentSpace, StoredBlock
 from bitdust.storage.fragment_header import Layout
 from bitdust.storage.jobs import Job
+from bitdust.storage.memory import reusable
 from bitdust.storage.pool import in_pool
 from bitdust.storage.restore import FileWriter, TreeWriter, local_error, part_name
+from bitdust.storage.seal import MAX_PAYLOAD
 from bitdust.storage.walk import FILE, FOLDER, LINK, open_file
 
-WINDOW_BYTES = 32 * 1024 * 1024
-"""Content that is fetched together; two windows are in memory at once."""
-WINDOW_ENTRIES = 4096
+WINDOW_BYTES = 16 * 1024 * 1024
+"""Stored content of one window at the most."""
+WINDOW_LEAST = 4 * 1024 * 1024
+"""A window with less content does not end where a block does."""
+WINDOW_ENTRIES = 8192
 """Files, folders and links in one window at the most."""
+WINDOW_CHUNKS = 16_384
+"""Chunks of one window at the most."""
+WINDOWS_AHEAD = 2
+"""Windows being fetched or fetched, besides the one that is being written."""
 BLOCKS_AT_ONCE = 3
-"""Blocks fetched at the same time."""
+"""Blocks of a window of which single stripes are fetched at the same time."""
 MOSTLY = 0.75
 """A block of which this share of the stripes is needed is read whole, with its hashes checked."""
 
@@ -56,6 +71,23 @@ class _Step:
 class _Window:
     steps: list[_Step] = field(default_factory=list)
     size: int = 0
+    chunks: int = 0
+    block: int = -1
+    # what was fetched: each chunk as it is stored, by its number
+    content: dict[int, memoryview | bytes] = field(default_factory=dict)
+    payload: memoryview | None = None
+
+    def takes(self, chunk: ChunkLocation) -> bool:
+        """Whether the chunk still belongs into this window."""
+        if self.size and (self.size + chunk.stored > WINDOW_BYTES or self.chunks >= WINDOW_CHUNKS):
+            return False
+        return self.size < WINDOW_LEAST or chunk.block == self.block
+
+    def add(self, step: _Step, chunk: ChunkLocation) -> None:
+        step.chunks.append(chunk)
+        self.size += chunk.stored
+        self.chunks += 1
+        self.block = chunk.block
 
 
 class Restorer:
@@ -99,6 +131,11 @@ class Restorer:
         self._destination = destination
         self._writer: FileWriter | None = None
         self._tree: TreeWriter | None = None
+        self._payloads: list[memoryview] = []
+        self._last: tuple[int, bytes] = (-1, b"")
+        self._spaces: list[FragmentSpace] = []
+        self._fetching = asyncio.Semaphore(WINDOWS_AHEAD)
+        self._reading = asyncio.Lock()
         self.files = 0
         self.folders = 0
         self.links = 0
@@ -115,20 +152,24 @@ class Restorer:
         """
         self._tree = await in_pool(self._pool, TreeWriter, self._destination)
         windows = self._windows()
-        ahead: asyncio.Task[tuple[_Window, dict[int, bytes]] | None] | None = None
+        ahead: deque[asyncio.Task[_Window | None]] = deque()
         try:
-            ahead = asyncio.create_task(self._load(windows), name="fetch window")
-            while (loaded := await ahead) is not None:
+            for _ in range(WINDOWS_AHEAD):
+                ahead.append(asyncio.create_task(self._load(windows), name="fetch window"))
+            while (window := await ahead[0]) is not None:
+                ahead.popleft()
                 self._job.check()
-                ahead = asyncio.create_task(self._load(windows), name="fetch window")
-                await in_pool(self._pool, self._write, *loaded)
+                ahead.append(asyncio.create_task(self._load(windows), name="fetch window"))
+                await in_pool(self._pool, self._write, window)
+                if window.payload is not None:
+                    self._payloads.append(window.payload)
             await in_pool(self._pool, self._tree.finish)
         except OSError as exc:
             raise local_error(exc, repr(str(self._destination))) from exc
         finally:
-            if ahead is not None:
-                ahead.cancel()
-                await asyncio.gather(ahead, return_exceptions=True)
+            for task in ahead:
+                task.cancel()
+            await asyncio.gather(*ahead, return_exceptions=True)
             windows.close()
             if self._writer is not None:
                 self._writer.close()
@@ -154,13 +195,16 @@ class Restorer:
                     if local is not None:
                         chunks = self._skip_kept(local, step, chunks)
                     for chunk in chunks:
-                        if window.size and window.size + chunk.plain > WINDOW_BYTES:
-                            step.last = False
-                            yield window
-                            step = _Step(segments, entry, first=False)
+                        if not window.takes(chunk):
+                            if step.chunks or step.kept:
+                                step.last = False
+                                yield window
+                                step = _Step(segments, entry, first=False)
+                            else:
+                                window.steps.pop()
+                                yield window
                             window = _Window([step])
-                        step.chunks.append(chunk)
-                        window.size += chunk.plain
+                        window.add(step, chunk)
             if len(window.steps) >= WINDOW_ENTRIES or window.size >= WINDOW_BYTES:
                 yield window
                 window = _Window()
@@ -213,11 +257,11 @@ class Restorer:
                 self._job.bytes_processed += chunk.plain
         yield from chunks
 
-    async def _load(
-        self, windows: Generator[_Window, None, None]
-    ) -> tuple[_Window, dict[int, bytes]] | None:
-        """The next window with the content of its chunks by number; None at the end."""
-        window = await in_pool(self._pool, next, windows, None)
+    async def _load(self, windows: Generator[_Window, None, None]) -> _Window | None:
+        """The next window with the content of its chunks; None at the end."""
+        # the lock serves in the order of asking, so that windows are written in theirs
+        async with self._reading:
+            window = await in_pool(self._pool, next, windows, None)
         if window is None:
             return None
         wanted: dict[int, dict[int, ChunkLocation]] = {}
@@ -225,12 +269,11 @@ class Restorer:
             for chunk in step.chunks:
                 wanted.setdefault(chunk.block, {})[chunk.number] = chunk
         slots = asyncio.Semaphore(BLOCKS_AT_ONCE)
-        data: dict[int, bytes] = {}
 
         async def bring(number: int, chunks: list[ChunkLocation]) -> None:
             async with slots:
                 self._job.check()
-                data.update(await self._bring(number, chunks))
+                await self._bring(window, number, chunks)
                 self._job.block_number += 1
 
         tasks = [
@@ -244,19 +287,16 @@ class Restorer:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-        return window, data
+        return window
 
-    async def _bring(self, number: int, chunks: list[ChunkLocation]) -> dict[int, bytes]:
-        """Fetch the stripes of one block that hold these chunks, and unpack them."""
+    async def _bring(self, window: _Window, number: int, chunks: list[ChunkLocation]) -> None:
+        """Fetch the stripes of one block that hold these chunks."""
         block = await in_pool(self._pool, self._stored_block, number)
         layout = Layout(block.n, block.size)
         needed = {
             stripe for chunk in chunks for stripe in layout.stripes_of(chunk.offset, chunk.stored)
         }
-        if len(needed) >= MOSTLY * layout.stripes:
-            payload = await self._fetcher.whole(block, self._owner.kek)
-            parts = [(0, payload)]
-        else:
+        if len(needed) < MOSTLY * layout.stripes:
             runs = list(_runs(sorted(needed)))
             loaded = await asyncio.gather(
                 *(self._fetcher.part(block, self._owner.kek, run) for run in runs)
@@ -265,27 +305,41 @@ class Restorer:
                 (layout.plain_range(run[0])[0], part)
                 for run, part in zip(runs, loaded, strict=True)
             ]
+        elif window.payload is None and block.size >= WINDOW_LEAST:
+            window.payload = self._payloads.pop() if self._payloads else reusable(MAX_PAYLOAD)
+            payload = await self._whole(block, window.payload)
+            window.content.update(
+                (chunk.number, payload[chunk.offset : chunk.offset + chunk.stored])
+                for chunk in chunks
+            )
+            return
+        else:
+            parts = [(0, await self._whole(block, None))]
 
-        def unpack() -> dict[int, bytes]:
-            result = {}
+        def copy() -> None:
             for chunk in chunks:
                 base, part = next(
                     (base, part)
                     for base, part in parts
                     if base <= chunk.offset and chunk.offset + chunk.stored <= base + len(part)
                 )
-                raw = part[chunk.offset - base : chunk.offset - base + chunk.stored]
-                plain = decompress(raw, chunk.plain) if chunk.compressed else bytes(raw)
-                if len(plain) != chunk.plain:
-                    raise IntegrityError("a chunk has another length than the catalog says")
-                result[chunk.number] = plain
-            return result
+                at = chunk.offset - base
+                window.content[chunk.number] = bytes(part[at : at + chunk.stored])
 
-        return await in_pool(self._pool, unpack)
+        await in_pool(self._pool, copy)
+
+    async def _whole(self, block: StoredBlock, out: memoryview | None) -> memoryview:
+        """The payload of a block, through one of the memories for fragments."""
+        async with self._fetching:
+            space = self._spaces.pop() if self._spaces else FragmentSpace()
+            try:
+                return await self._fetcher.whole(block, self._owner.kek, space=space, out=out)
+            finally:
+                self._spaces.append(space)
 
     # --- writing, in the pool ----------------------------------------------------------------
 
-    def _write(self, window: _Window, data: dict[int, bytes]) -> None:
+    def _write(self, window: _Window) -> None:
         tree = self._tree
         assert tree is not None
         for step in window.steps:
@@ -303,9 +357,11 @@ class Restorer:
                 self._count(entry.size)
                 self.kept += 1
             else:
-                self._write_file(tree, step, data)
+                self._write_file(tree, step, window.content)
 
-    def _write_file(self, tree: TreeWriter, step: _Step, data: dict[int, bytes]) -> None:
+    def _write_file(
+        self, tree: TreeWriter, step: _Step, content: dict[int, memoryview | bytes]
+    ) -> None:
         entry = step.entry
         if step.first:
             self._writer = tree.file(step.segments, entry.size, entry.hash)
@@ -317,13 +373,26 @@ class Restorer:
         writer = self._writer
         assert writer is not None
         for chunk in step.chunks:
-            content = data[chunk.number]
-            writer.write(content)
-            self._job.bytes_processed += len(content)
+            self._job.check()
+            plain = content[chunk.number]
+            if chunk.compressed:
+                plain = self._unpacked(chunk, plain)
+            if len(plain) != chunk.plain:
+                raise IntegrityError("a chunk has another length than the catalog says")
+            writer.write(plain)
+            self._job.bytes_processed += len(plain)
         if step.last:
             self._writer = None
             writer.commit(entry.mode, entry.mtime_ns)
             self._count(0)
+
+    def _unpacked(self, chunk: ChunkLocation, raw: memoryview | bytes) -> bytes:
+        """The content of a compressed chunk; runs of the same one are unpacked once."""
+        number, plain = self._last
+        if number != chunk.number:
+            plain = decompress(raw, chunk.plain)
+            self._last = (chunk.number, plain)
+        return plain
 
     def _count(self, size: int) -> None:
         self.files += 1

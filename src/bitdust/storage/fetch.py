@@ -15,14 +15,16 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import structlog
+from blake3 import blake3
 
 from bitdust.clock import Clock
 from bitdust.errors import BitdustError, DataUnavailable, IntegrityError, NotFound
-from bitdust.storage.erasure import fragments_needed
+from bitdust.storage.erasure import SUPPLIER_COUNTS, fragments_needed
 from bitdust.storage.fragment_header import HEADER_SIZE, Layout, parse_header
 from bitdust.storage.fragment_read import BlockReader, read_block
+from bitdust.storage.memory import reusable
 from bitdust.storage.pool import in_pool
-from bitdust.storage.seal import BlockKind, unwrap_key
+from bitdust.storage.seal import MAX_PAYLOAD, BlockKind, unwrap_key
 from bitdust.storage.spread import NodeID, ObjectClient
 
 GET_TIMEOUT = 120.0
@@ -77,6 +79,21 @@ class StoredBlock:
     kind: BlockKind = BlockKind.DATA
 
 
+class FragmentSpace:
+    """Memory for as many fragments as bring a block back, used again for block after block."""
+
+    def __init__(self) -> None:
+        largest = max(
+            fragments_needed(n) * Layout(n, MAX_PAYLOAD).fragment_size for n in SUPPLIER_COUNTS
+        )
+        self.memory = reusable(largest)
+
+    def parts(self, count: int, size: int) -> list[memoryview]:
+        """``count`` pieces of ``size`` bytes, as far as there is room."""
+        most = min(count, len(self.memory) // size)
+        return [self.memory[at * size : (at + 1) * size] for at in range(most)]
+
+
 class Pace:
     """How fast each supplier was lately, in seconds a byte; a failure makes it slow."""
 
@@ -123,17 +140,29 @@ class BlockFetcher:
         self._on_damaged = on_damaged
         self.pace = Pace()
 
-    async def whole(self, block: StoredBlock, kek: bytes) -> memoryview:
+    async def whole(
+        self,
+        block: StoredBlock,
+        kek: bytes,
+        *,
+        space: FragmentSpace | None = None,
+        out: memoryview | None = None,
+    ) -> memoryview:
         """The payload of a block.
+
+        Args:
+            block: which block.
+            kek: unlocks its key, 32 bytes.
+            space: memory for its fragments, free again afterwards; fresh memory when None.
+            out: memory for the payload, at least as long; fresh memory when None.
 
         Raises:
             DataUnavailable: fewer intact fragments can be reached than needed.
         """
-        fragments = await self.fragments(block, fragments_needed(block.n))
-        digests = {place.position: place.digest for place in block.places if place.digest}
+        fragments = await self.fragments(block, fragments_needed(block.n), space=space)
 
         def decode() -> memoryview:
-            return read_block(fragments, kek, digests=digests, block_id=block.block_id).payload
+            return read_block(fragments, kek, block_id=block.block_id, out=out).payload
 
         try:
             return await in_pool(self._pool, decode)
@@ -185,24 +214,39 @@ class BlockFetcher:
             return payload[start : layout.plain_range(stripes[-1])[1]]
 
     async def fragments(
-        self, block: StoredBlock, wanted: int, *, at_least: int | None = None
-    ) -> dict[int, bytes]:
+        self,
+        block: StoredBlock,
+        wanted: int,
+        *,
+        at_least: int | None = None,
+        space: FragmentSpace | None = None,
+    ) -> dict[int, memoryview]:
         """Whole fragments by position, checked against their hashes where known.
 
         Args:
             block: which block.
             wanted: how many fragments.
             at_least: fewer are fine when no more can be had.
+            space: memory for them; fresh memory when None, and for those that it has no room for.
 
         Raises:
             DataUnavailable: fewer than asked for.
         """
         size = Layout(block.n, block.size).fragment_size
+        free = space.parts(wanted, size) if space is not None else []
 
-        async def get(place: Place) -> bytes:
-            return await self._client.get(
-                place.node, block.name, timeout=GET_TIMEOUT, expect=place.digest
-            )
+        async def get(place: Place) -> memoryview:
+            out = free.pop() if free else memoryview(bytearray(size))
+            try:
+                await self._client.get_into(
+                    place.node, block.name, out, timeout=GET_TIMEOUT, expect=place.digest
+                )
+                if place.digest is not None:
+                    await in_pool(self._pool, _check, out, place.digest)
+            except BaseException:
+                free.append(out)
+                raise
+            return out
 
         return await self._race(block, wanted, get, size, at_least)
 
@@ -277,3 +321,8 @@ class BlockFetcher:
         )
         if isinstance(error, IntegrityError | NotFound):
             self._on_damaged(block, place.position, place.node, error)
+
+
+def _check(fragment: memoryview, digest: bytes) -> None:
+    if blake3(fragment).digest() != digest:
+        raise IntegrityError("a fragment does not fit its hash")

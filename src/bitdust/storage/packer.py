@@ -14,6 +14,7 @@ from bitdust.errors import InvalidInput
 from bitdust.storage.chunker import CHUNK_ID_SIZE, MAX_CHUNK
 from bitdust.storage.erasure import SUPPLIER_COUNTS
 from bitdust.storage.fragment_header import HEADER_SIZE
+from bitdust.storage.memory import reusable
 from bitdust.storage.seal import MAX_PAYLOAD, STRIPE_PLAIN, TAG_SIZE, stripe_count
 
 Buffer = bytes | bytearray | memoryview
@@ -38,9 +39,9 @@ class BlockSpace:
         # A stripe grows by its tag and by at most one byte per piece.
         sealed = limit + stripe_count(limit, stripe_plain) * (TAG_SIZE + _MOST_SUPPLIERS)
         self.limit = limit
-        self.payload = memoryview(bytearray(limit))
-        self.fragments = memoryview(bytearray(2 * sealed + _MOST_SUPPLIERS * HEADER_SIZE))
-        self.stripe = memoryview(bytearray(stripe_plain + TAG_SIZE + _MOST_SUPPLIERS))
+        self.payload = reusable(limit)
+        self.fragments = reusable(2 * sealed + _MOST_SUPPLIERS * HEADER_SIZE)
+        self.stripe = reusable(stripe_plain + TAG_SIZE + _MOST_SUPPLIERS)
 
 
 @dataclass(frozen=True, slots=True)

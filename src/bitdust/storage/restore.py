@@ -82,24 +82,29 @@ class FileWriter:
         os.lseek(self._fd, self.position, os.SEEK_SET)
         return kept
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Append the next bytes; long runs of zeros become holes."""
         if not self.position and os.fstat(self._fd).st_size:
             os.ftruncate(self._fd, 0)
         self._hasher.update(data)
-        if len(data) >= len(_HOLE) and data.startswith(_HOLE) and not any(memoryview(data)[-8:]):
-            self._write_sparse(data)
+        view = memoryview(data)
+        # bytes compare as memcmp does, views byte by byte
+        if (
+            len(view) >= len(_HOLE)
+            and not any(view[:8])
+            and not any(view[-8:])
+            and bytes(view[: len(_HOLE)]) == _HOLE
+        ):
+            self._write_sparse(view)
         else:
-            view = memoryview(data)
             while view:
                 view = view[os.write(self._fd, view) :]
         self.position += len(data)
 
-    def _write_sparse(self, data: bytes) -> None:
-        view = memoryview(data)
-        for start in range(0, len(data), len(_HOLE)):
+    def _write_sparse(self, view: memoryview) -> None:
+        for start in range(0, len(view), len(_HOLE)):
             piece = view[start : start + len(_HOLE)]
-            if piece == _HOLE[: len(piece)]:
+            if bytes(piece) == _HOLE[: len(piece)]:
                 os.lseek(self._fd, len(piece), os.SEEK_CUR)
             else:
                 while piece:

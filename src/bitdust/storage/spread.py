@@ -68,6 +68,18 @@ class ObjectClient(Protocol):
         """Bytes of an object, a range of it or all of it; ``expect`` is the hash of all of it."""
         ...
 
+    async def get_into(
+        self,
+        node: NodeID,
+        name: str,
+        out: memoryview,
+        *,
+        timeout: float = ...,
+        expect: bytes | None = None,
+    ) -> None:
+        """All of an object into memory of its size; the caller sees whether it fits its hash."""
+        ...
+
 
 class SupplierSet(Protocol):
     """Who keeps what: the positions of the owner's suppliers."""

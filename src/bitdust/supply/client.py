@@ -155,6 +155,42 @@ class SupplierClient:
         async with self._deadline(timeout), contextlib.aclosing(stream):
             return b"".join([part async for part in stream])
 
+    async def get_into(
+        self,
+        node: NodeID,
+        name: str,
+        out: memoryview,
+        *,
+        timeout: float = LONG_TIMEOUT,
+        expect: bytes | None = None,
+    ) -> None:
+        """Fetch all of an object into memory of its size.
+
+        The bytes are as the supplier sent them: whether they fit their hash is for the caller to
+        see, who can do so in another thread.
+
+        Args:
+            node: the supplier.
+            name: object name.
+            out: exactly as many bytes as the object must have.
+            timeout: seconds for all of it.
+            expect: the BLAKE3 the object must have; another one said by the supplier ends it.
+
+        Raises:
+            NotFound: the supplier has no such object.
+            IntegrityError: it is damaged there, or has another size or hash.
+        """
+        async with self._asked(node, m.GET, m.Get(name), timeout) as response:
+            got = response.decode(m.Got)
+            if expect is not None and got.hash != expect:
+                raise IntegrityError(f"the supplier has other bytes under {name}")
+            if got.size != len(out):
+                raise IntegrityError(f"{name} has {got.size} bytes instead of {len(out)}")
+            if await response.read_into(out) < len(out):
+                raise IntegrityError(f"the supplier broke off within {name}")
+            async for _ in response:
+                raise IntegrityError(f"the supplier sent more than {len(out)} bytes of {name}")
+
     async def stream(
         self,
         node: NodeID,

@@ -90,6 +90,23 @@ class Suppliers:
             raise IntegrityError("other bytes than expected")
         return data[offset:] if length < 0 else data[offset : offset + length]
 
+    async def get_into(
+        self,
+        node: bytes,
+        name: str,
+        out: memoryview,
+        *,
+        timeout: float = 1.0,
+        expect: bytes | None = None,
+    ) -> None:
+        await self._meet(node)
+        data = self.objects.get((node, name))
+        if data is None:
+            raise NotFound("no such object")
+        if len(data) != len(out):
+            raise IntegrityError("another size than expected")
+        out[:] = data
+
 
 @pytest.fixture
 def suppliers(monkeypatch: pytest.MonkeyPatch) -> Suppliers:

@@ -99,9 +99,11 @@ class BlockWriter:
         self._random = random
         self._job = job
         self._compressor = Compressor()
-        self._desk = BlockSpace()
+        desk = BlockSpace()
+        self._limit = desk.limit
         self._space: BlockSpace | None = None
-        self._packer = Packer(lambda: self._desk)
+        # the closure holds the memory and not the writer: without a cycle it goes back at once
+        self._packer = Packer(lambda: desk)
         self._open: dict[bytes, Slot] = {}
         self.ready: deque[BuiltBlock] = deque()
         self.blocks = 0
@@ -147,7 +149,7 @@ class BlockWriter:
         compressed, stored = self._compressor.compress(data)
         self.new_bytes += len(data)
         self.packed_bytes += len(stored)
-        if self._packer.used + len(stored) > self._desk.limit:
+        if self._packer.used + len(stored) > self._limit:
             # built before the chunk comes in, so that its payload can be overwritten
             self.flush()
         self._packer.add(chunk_id, stored, size=len(data), compressed=compressed)
@@ -250,6 +252,7 @@ class BlockSender:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
+            self._free.clear()
 
     async def _space(self) -> BlockSpace:
         if not self._free and self._made < BLOCKS_IN_FLIGHT:

@@ -170,6 +170,8 @@ class Restorer:
             for task in ahead:
                 task.cancel()
             await asyncio.gather(*ahead, return_exceptions=True)
+            self._payloads.clear()
+            self._spaces.clear()
             windows.close()
             if self._writer is not None:
                 self._writer.close()

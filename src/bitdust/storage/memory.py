@@ -10,6 +10,7 @@ from __future__ import annotations
 import mmap
 from contextlib import suppress
 
+_PRIVATE: int = getattr(mmap, "MAP_PRIVATE", 0) | getattr(mmap, "MAP_ANONYMOUS", 0)
 _LARGE_PAGES: int | None = getattr(mmap, "MADV_HUGEPAGE", None)
 
 
@@ -19,7 +20,10 @@ def reusable(size: int) -> memoryview:
     Args:
         size: bytes; what is never touched costs nothing.
     """
-    mapping = mmap.mmap(-1, max(size, 1))
+    if _PRIVATE:
+        mapping = mmap.mmap(-1, max(size, 1), flags=_PRIVATE)
+    else:
+        mapping = mmap.mmap(-1, max(size, 1))
     if _LARGE_PAGES is not None:
         # a kernel without large pages refuses, which only makes the first touch slower
         with suppress(OSError):

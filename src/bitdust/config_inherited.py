@@ -65,10 +65,6 @@ def inherited_settings() -> list[Setting]:
             ("enabled", Bool(), False),
         ),
         *_kept(
-            "services/backup-db",
-            ("enabled", Bool(), True),
-        ),
-        *_kept(
             "services/backups",
             ("enabled", Bool(), True),
             ("keep-local-copies-enabled", Bool(), True),
@@ -160,7 +156,6 @@ def inherited_settings() -> list[Setting]:
         *_kept(
             "services/employer",
             ("candidates", String(), ""),
-            ("enabled", Bool(), True),
             ("replace-critically-offline-enabled", Bool(), True),
         ),
         *_kept(
@@ -169,7 +164,6 @@ def inherited_settings() -> list[Setting]:
         ),
         *_kept(
             "services/gateway",
-            ("enabled", Bool(), True),
             ("p2p-timeout", Int(), 15),
         ),
         *_kept(
@@ -187,7 +181,6 @@ def inherited_settings() -> list[Setting]:
         *_kept(
             "services/identity-propagate",
             ("automatic-rotate-enabled", Bool(), True),
-            ("enabled", Bool(), True),
             ("health-check-interval-seconds", Int(), 300),
         ),
         *_kept(
@@ -203,17 +196,8 @@ def inherited_settings() -> list[Setting]:
             ("enabled", Bool(), True),
         ),
         *_kept(
-            "services/keys-registry",
-            ("enabled", Bool(), True),
-        ),
-        *_kept(
             "services/keys-storage",
-            ("enabled", Bool(), True),
             ("reset-unreliable-backup-copies", Bool(), True),
-        ),
-        *_kept(
-            "services/list-files",
-            ("enabled", Bool(), True),
         ),
         *_kept(
             "services/message-history",
@@ -222,10 +206,6 @@ def inherited_settings() -> list[Setting]:
         *_kept(
             "services/miner",
             ("enabled", Bool(), False),
-        ),
-        *_kept(
-            "services/my-data",
-            ("enabled", Bool(), True),
         ),
         *_kept(
             "services/my-ip-port",
@@ -244,14 +224,6 @@ def inherited_settings() -> list[Setting]:
             ("port", String(), ""),
             ("ssl", Bool(), False),
             ("username", String(), ""),
-        ),
-        *_kept(
-            "services/nodes-lookup",
-            ("enabled", Bool(), True),
-        ),
-        *_kept(
-            "services/p2p-hookups",
-            ("enabled", Bool(), True),
         ),
         *_kept(
             "services/p2p-notifications",

@@ -166,6 +166,22 @@ def _network() -> list[Setting]:
     ]
 
 
+def _switches() -> list[Setting]:
+    texts = {
+        "backup-db": "Keep the catalog of own data, with its journal and its repair.",
+        "employer": "Keep suppliers hired and connected.",
+        "gateway": "Hold sessions with other nodes.",
+        "identity-propagate": "Bring the own identity to its identity servers.",
+        "keys-registry": "Keep keys on this machine.",
+        "keys-storage": "Store the other own keys at the suppliers, under the master key.",
+        "list-files": "Answer what the catalog holds, and run transfers.",
+        "my-data": "Open the own files to the person and its programs.",
+        "nodes-lookup": "Find nodes through the DHT, and be found there.",
+        "p2p-hookups": "Remember the identities of nodes met.",
+    }
+    return [Setting(f"services/{name}/enabled", Bool(), True, text) for name, text in texts.items()]
+
+
 def all_settings() -> dict[str, Setting]:
     """Every declared setting by its key, in alphabetical order."""
     settings = [
@@ -174,6 +190,7 @@ def all_settings() -> dict[str, Setting]:
         *_personal(),
         *_storage(),
         *_network(),
+        *_switches(),
         *inherited_settings(),
     ]
     return {setting.key: setting for setting in sorted(settings, key=lambda entry: entry.key)}

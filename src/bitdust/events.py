@@ -76,7 +76,7 @@ class EventBus:
         for subscription in list(self._subscriptions):
             if not subscription.offer(event):
                 self._subscriptions.discard(subscription)
-        for callback in self._callbacks:
+        for callback in list(self._callbacks):
             callback(event)
         return event
 
@@ -90,6 +90,50 @@ class EventBus:
         """Forget a reader."""
         self._subscriptions.discard(subscription)
 
-    def on_event(self, callback: Callable[[Event], None]) -> None:
-        """Call ``callback`` at every event, inside ``publish``; it must be quick and not raise."""
+    def on_event(self, callback: Callable[[Event], None]) -> Callable[[], None]:
+        """Call ``callback`` at every event, inside ``publish``; it must be quick and not raise.
+
+        Returns:
+            A function that ends it.
+        """
         self._callbacks.append(callback)
+
+        def off() -> None:
+            if callback in self._callbacks:
+                self._callbacks.remove(callback)
+
+        return off
+
+
+class EventScope(EventBus):
+    """A bus as one part of the program sees it; the part's callbacks end when it is closed.
+
+    Args:
+        bus: where events really go to and come from.
+    """
+
+    def __init__(self, bus: EventBus) -> None:
+        super().__init__(bus._now)
+        self._bus = bus
+        self._off: list[Callable[[], None]] = []
+        self.counts = bus.counts
+
+    def publish(self, event_id: str, **data: Any) -> Event:
+        return self._bus.publish(event_id, **data)
+
+    def subscribe(self, limit: int = MAX_PENDING) -> Subscription:
+        return self._bus.subscribe(limit)
+
+    def unsubscribe(self, subscription: Subscription) -> None:
+        self._bus.unsubscribe(subscription)
+
+    def on_event(self, callback: Callable[[Event], None]) -> Callable[[], None]:
+        off = self._bus.on_event(callback)
+        self._off.append(off)
+        return off
+
+    def close(self) -> None:
+        """End all callbacks that were registered here."""
+        for off in self._off:
+            off()
+        self._off.clear()

@@ -7,11 +7,9 @@ network, may be a supplier, and keeps its person's files at suppliers of its own
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from pathlib import Path
-from typing import Any
 
 import structlog
 
@@ -20,22 +18,16 @@ from bitdust.api import build_registry, ensure_secret
 from bitdust.api.listening import EventConsumers
 from bitdust.clock import Clock, Random
 from bitdust.config import Settings
-from bitdust.dht import (
-    LAYER_SUPPLIERS,
-    Dht,
-    identity_topic,
-    layer_topic,
-    owner_dht_key,
-)
+from bitdust.dht import Dht, identity_topic
 from bitdust.errors import (
     AlreadyExists,
     BitdustError,
     InvalidInput,
     NoIdentity,
+    PortInUse,
     ServiceOff,
-    TooFewSuppliers,
 )
-from bitdust.events import Event, EventBus
+from bitdust.events import EventBus
 from bitdust.identity import (
     IdentityCache,
     IdentityDocument,
@@ -45,21 +37,15 @@ from bitdust.identity import (
 )
 from bitdust.ids import IDURL, GlobalID
 from bitdust.network import Endpoint, Network
-from bitdust.servers import HttpServer, NameHost, WebSocketServer
-from bitdust.storage import Files, KeySafe, Storage
-from bitdust.supply import CustomerService, FragmentStore, SupplierService
+from bitdust.node_services import RECOVERING, service_parts
+from bitdust.servers import HttpServer, WebSocketServer
+from bitdust.services import ServiceRunner, Traffic, known_services
+from bitdust.storage import Files, Storage
+from bitdust.supply import CustomerService, SupplierService
 from bitdust.world import RealWorld, World
 
 RECOVERY_WAIT = 30.0
 """Seconds ``identity_recover`` waits for the catalog; it goes on by itself after that."""
-FRESH_START_AFTER = 20
-"""Rounds in which suppliers exist but none keeps anything of a recovered key, before new ones are
-hired."""
-PUBLISH_PAUSE = 60.0
-"""Seconds between attempts to reach name servers that were away."""
-
-_RECOVERING = "recovering"
-
 log = structlog.get_logger(component="node")
 
 
@@ -83,15 +69,15 @@ class Node:
     ) -> None:
         self.home = home
         self._passphrase = passphrase
-        self._world = world or RealWorld()
+        self.world = world or RealWorld()
         self._serve = serve
-        self.clock: Clock = self._world.clock
-        self.random: Random = self._world.random
+        self.clock: Clock = self.world.clock
+        self.random: Random = self.world.random
         self.settings = Settings(home)
         self.events = EventBus(self.clock.now)
         self.consumers = EventConsumers(self.events)
-        self.pool: Executor = self._world.pool()
-        self._names = self._world.names(self.pool)
+        self.pool: Executor = self.world.pool()
+        self._names = self.world.names(self.pool)
         self._identities: IdentityCache | None = None
         self.identity: LocalIdentity | None = None
         self.keys: KeyRing | None = None
@@ -99,13 +85,22 @@ class Node:
         self.dht: Dht | None = None
         self.supplier: SupplierService | None = None
         self.customer: CustomerService | None = None
-        self._storage: Storage | None = None
-        self._files: Files | None = None
-        self._key_safe: KeySafe | None = None
-        self._name_host: NameHost | None = None
+        self.storage: Storage | None = None
+        self.files: Files | None = None
+        self.host = "127.0.0.1"
+        """Under which others reach this node, as ``service_network`` found."""
+        self.traffic = Traffic(self.clock)
+        self._leaving = False
+        self.services = ServiceRunner(
+            known_services(),
+            service_parts(self),
+            self.settings,
+            self.events,
+            self.clock,
+            lambda: self.identity is not None and not self._leaving,
+        )
         self._http: HttpServer | None = None
         self._websocket: WebSocketServer | None = None
-        self._tasks: set[asyncio.Task[Any]] = set()
         self._changing = asyncio.Lock()
         self._stopping = asyncio.Event()
         self._restart = False
@@ -124,41 +119,31 @@ class Node:
         metadata = self.home / "metadata"
         metadata.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
-            await self._start(metadata)
+            await self._start()
         except BaseException:
             await self.stop()
             raise
 
-    async def _start(self, metadata: Path) -> None:
+    async def _start(self) -> None:
         self._identities = await IdentityCache.open(
             self.home, client=self._names, clock=self.clock, pool=self.pool
         )
-        self.events.on_event(self._on_event)
-        if self.settings.get_bool("services/identity-server/enabled"):
-            branch = "services/identity-server"
-            self._name_host = NameHost(
-                metadata / "names.db",
-                self.settings.get_str(f"{branch}/host") or "127.0.0.1",
-                self.settings.get_int(f"{branch}/web-port"),
+        if has_identity(self.home):
+            self.identity = await LocalIdentity.load(
+                self.home,
+                client=self._names,
                 clock=self.clock,
                 pool=self.pool,
+                passphrase=self._passphrase,
             )
-            await self._name_host.start()
-        if self.settings.get_bool("services/entangled-dht/enabled"):
-            dht = self._world.dht(self.home, self.settings, self.pool)
-            await dht.start()
-            self.dht = dht
-        if has_identity(self.home):
-            async with self._changing:
-                await self._bring_up(
-                    await LocalIdentity.load(
-                        self.home,
-                        client=self._names,
-                        clock=self.clock,
-                        pool=self.pool,
-                        passphrase=self._passphrase,
-                    )
-                )
+        async with self._changing:
+            await self.services.apply()
+        for name in self.services.graph.order:
+            failure = self.services.failure(name)
+            if isinstance(failure, PortInUse):
+                # a mistake in the settings is told at once; whatever else failed is tried again
+                raise failure
+        self.services.watch()
         if self._serve:
             await self._start_interfaces()
 
@@ -187,16 +172,8 @@ class Node:
             if server is not None:
                 await server.stop()
         self._http = self._websocket = None
-        await self._take_down()
-        if self.dht is not None:
-            await self.dht.stop()
-            self.dht = None
-        if self._name_host is not None:
-            await self._name_host.stop()
-            self._name_host = None
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.services.close()
+        self.identity = None
         if self._identities is not None:
             await self._identities.close()
             self._identities = None
@@ -212,199 +189,17 @@ class Node:
         await self._stopping.wait()
         return self._restart
 
-    def _spawn(self, work: Coroutine[Any, Any, Any], name: str) -> None:
-        task = asyncio.create_task(work, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    # --- what needs an identity --------------------------------------------------------------
-
-    async def _bring_up(self, identity: LocalIdentity) -> None:
-        self.identity = identity
-        loop = asyncio.get_running_loop()
-        keys = KeyRing(self.home, identity.global_id, identity.key, self.clock)
-        await loop.run_in_executor(self.pool, keys.reload)
-        for problem in keys.problems.values():
-            log.warning("key not loaded", problem=problem)
-        self.keys = keys
-        if not self.settings.get_bool("services/network/enabled"):
-            return
-        await self._bring_up_network(identity)
-        if self.dht is None:
-            log.warning("no suppliers and no customers without the DHT")
-            return
-        if self.settings.get_bool("services/supplier/enabled"):
-            await self._bring_up_supplier(identity)
-        if self.settings.get_bool("services/customer/enabled"):
-            await self._bring_up_customer(identity)
-
-    async def _bring_up_network(self, identity: LocalIdentity) -> None:
-        transport, fingerprint = await self._world.transport(self.home, self.pool)
-        host = await self._world.address(self.settings)
-        port = self.settings.get_int("services/tcp-connections/tcp-port")
-        endpoint = Endpoint("tcp", host, port)
-        document = await identity.update(
-            contacts=[str(endpoint)],
-            certificate=fingerprint,
-            dht_key=owner_dht_key(identity.key),
-            version=__version__,
-        )
-        self.network = Network(
-            identity.key,
-            lambda: identity.document,
-            transport,
-            events=self.events,
-            clock=self.clock,
-            random=self.random,
-            resolver=self._find_node,
-            executor=self.pool,
-        )
-        private = self.settings.get_bool("services/entangled-dht/private-network")
-        await self.network.start(Endpoint("tcp", host if private else "0.0.0.0", port))  # noqa: S104
-        if self.dht is not None:
-            self.dht.announce(identity_topic(document.node_id), port)
-        self._spawn(self._publish_later(identity), "publish identity")
-
-    async def _bring_up_supplier(self, identity: LocalIdentity) -> None:
-        assert self.network is not None
-        assert self.dht is not None
-        self.supplier = SupplierService(
-            self.network,
-            self.dht,
-            FragmentStore(self.home / "customers", self.pool),
-            identity.key,
-            lambda: identity.document,
-            self.clock,
-            self.random,
-            self.events,
-            self.settings.get_int("services/supplier/donated-space"),
-        )
-        await self.supplier.start()
-
-    async def _bring_up_customer(self, identity: LocalIdentity) -> None:
-        assert self.network is not None
-        assert self.dht is not None
-        assert self.keys is not None
-        path = self.home / "metadata" / "suppliers.json"
-        known = path.exists()
-        self.customer = CustomerService(
-            self.network,
-            self.dht,
-            identity.key,
-            lambda: identity.document,
-            self.clock,
-            self.random,
-            self.events,
-            self.settings.get_int("services/customer/suppliers-number"),
-            self.settings.get_int("services/customer/needed-space"),
-            path,
-            self.pool,
-            find_document=self._find_document,
-        )
-        catalog = self.home / "catalog.db"
-        self._storage = Storage(
-            catalog,
-            identity.global_id.key(),
-            self.keys,
-            self.customer,
-            self.customer.client,
-            self.events,
-            self.clock,
-            self.random,
-            self.pool,
-        )
-        self._files = Files(self._storage, self._restore_folder)
-        recovering = (self.home / "metadata" / _RECOVERING).exists()
-        if recovering:
-            self._spawn(self._recover_suppliers(identity, self.customer), "recover suppliers")
-        else:
-            await self.customer.start()
-        # whoever had suppliers had a catalog: one that is gone is looked for, not begun anew
-        await self._storage.start(recover=recovering or (known and not catalog.exists()))
-        self._key_safe = KeySafe(
-            self._storage,
-            self._files,
-            self.home / "keys",
-            self.home / "temp" / "keys",
-            self.keys.reload,
-        )
-        self._key_safe.start()
-
-    async def _recover_suppliers(self, identity: LocalIdentity, customer: CustomerService) -> None:
-        """Find the suppliers of a recovered key; new ones are hired only once it is clear that it
-        never had any."""
-        assert self.dht is not None
-        empty = 0
-        while True:
-            try:
-                await customer.recover(20.0)
-                break
-            except TooFewSuppliers as exc:
-                log.info("suppliers not found yet", reason=exc.message)
-                others = await self.dht.peers(layer_topic(LAYER_SUPPLIERS, self.dht.network))
-                empty = empty + 1 if others else 0
-                if empty >= FRESH_START_AFTER:
-                    log.warning("no supplier keeps anything of this key, new ones are hired")
-                    break
-            except BitdustError as exc:
-                log.warning("suppliers not recovered yet", reason=exc.message)
-            await self.clock.sleep(2.0)
-        (self.home / "metadata" / _RECOVERING).unlink(missing_ok=True)
-        await customer.start()
-
-    async def _take_down(self) -> None:
-        self._files = None
-        if self._key_safe is not None:
-            await self._key_safe.stop()
-            self._key_safe = None
-        if self._storage is not None:
-            await self._storage.stop()
-            self._storage = None
-        if self.customer is not None:
-            await self.customer.stop()
-            self.customer = None
-        if self.supplier is not None:
-            await self.supplier.stop()
-            self.supplier = None
-        if self.network is not None:
-            if self.dht is not None and self.identity is not None:
-                self.dht.withdraw(identity_topic(self.identity.node_id))
-            await self.network.stop()
-            self.network = None
-        self.keys = None
-        self.identity = None
-
-    async def _publish_later(self, identity: LocalIdentity) -> None:
-        """Bring the document to name servers that were away."""
-        while self.identity is identity:
-            if identity.pending:
-                with contextlib.suppress(BitdustError):
-                    await identity.publish()
-            await self.clock.sleep(PUBLISH_PAUSE)
-
-    def _restore_folder(self) -> Path:
+    def restore_folder(self) -> Path:
+        """Where downloads go when no destination is named."""
         return self.settings.get_path("paths/restore") or Path.home()
 
     # --- other people ------------------------------------------------------------------------
 
-    def _on_event(self, event: Event) -> None:
-        if event.event_id.startswith("key-") and self._key_safe is not None:
-            self._key_safe.changed()
-        if event.event_id == "node-connected" and self.network is not None:
-            document = self.network.document_of(bytes.fromhex(str(event.data["node_id"])))
-            if document is not None:
-                self._spawn(self._remember(document), "remember identity")
-
-    async def _remember(self, document: IdentityDocument) -> None:
-        try:
-            await self.identities.add(document)
-        except BitdustError as exc:
-            log.warning("identity not taken", idurl=str(document.idurl), reason=exc.message)
-
-    async def _find_document(self, idurl: str) -> IdentityDocument:
+    async def find_document(self, idurl: str) -> IdentityDocument:
+        """The identity document behind an IDURL."""
         return await self.identities.resolve(IDURL.parse(idurl))
 
-    async def _find_node(self, node_id: bytes) -> list[Endpoint]:
+    async def find_node(self, node_id: bytes) -> list[Endpoint]:
         """Addresses of a node whose known contacts fail: its name server first, then the DHT."""
         found: list[Endpoint] = []
         known = await self.identities.get_node(node_id)
@@ -460,7 +255,7 @@ class Node:
                 key_size=self.settings.get_int("personal/private-key-size"),
                 version=__version__,
             )
-            await self._bring_up(identity)
+            await self._take_up(identity)
         self.events.publish("local-identity-set", global_id=str(identity.global_id))
         return identity
 
@@ -492,9 +287,9 @@ class Node:
                 known_idurl=known_idurl,
                 version=__version__,
             )
-            (self.home / "metadata" / _RECOVERING).touch(mode=0o600)
-            await self._bring_up(identity)
-            storage = self._storage
+            (self.home / "metadata" / RECOVERING).touch(mode=0o600)
+            await self._take_up(identity)
+            storage = self.storage
         self.events.publish("local-identity-set", global_id=str(identity.global_id))
         if storage is not None:
             await storage.wait_recovered(RECOVERY_WAIT)
@@ -508,8 +303,14 @@ class Node:
         """
         async with self._changing:
             identity = self.require_identity()
-            await self._take_down()
-            await identity.erase(erase_private_key=erase_private_key)
+            self._leaving = True
+            try:
+                await self.services.apply()
+                await identity.erase(erase_private_key=erase_private_key)
+                self.identity = None
+            finally:
+                self._leaving = False
+                await self.services.apply()
         self.events.publish("local-identity-erased", global_id=str(identity.global_id))
 
     # --- what operations ask for -------------------------------------------------------------
@@ -526,11 +327,6 @@ class Node:
             raise ServiceOff("the node is not running")
         return self._identities
 
-    @property
-    def storage(self) -> Storage | None:
-        """The catalog's service, None when it is off."""
-        return self._storage
-
     def require_identity(self) -> LocalIdentity:
         """This node's person.
 
@@ -546,9 +342,11 @@ class Node:
 
         Raises:
             NoIdentity: there is no identity yet.
+            ServiceOff: it is switched off.
         """
         self.require_identity()
-        assert self.keys is not None
+        if self.keys is None:
+            raise self._off("the key ring", "keys_registry")
         return self.keys
 
     def require_network(self) -> Network:
@@ -560,7 +358,7 @@ class Node:
         """
         self.require_identity()
         if self.network is None:
-            raise _off("the network", "services/network/enabled")
+            raise self._off("the network", "gateway")
         return self.network
 
     def require_dht(self) -> Dht:
@@ -570,7 +368,7 @@ class Node:
             ServiceOff: it is switched off.
         """
         if self.dht is None:
-            raise _off("the DHT", "services/entangled-dht/enabled")
+            raise self._off("the DHT", "entangled_dht")
         return self.dht
 
     def require_customer(self) -> CustomerService:
@@ -582,7 +380,7 @@ class Node:
         """
         self.require_identity()
         if self.customer is None:
-            raise _off("storing own files", "services/customer/enabled")
+            raise self._off("storing own files", "employer")
         return self.customer
 
     def require_supplier(self) -> SupplierService:
@@ -594,7 +392,7 @@ class Node:
         """
         self.require_identity()
         if self.supplier is None:
-            raise _off("storing files of others", "services/supplier/enabled")
+            raise self._off("storing files of others", "supplier")
         return self.supplier
 
     def require_storage(self) -> Files:
@@ -605,10 +403,21 @@ class Node:
             ServiceOff: it is switched off.
         """
         self.require_identity()
-        if self._files is None:
-            raise _off("storing own files", "services/customer/enabled")
-        return self._files
+        if self.files is None or not self.services.is_on("my_data"):
+            raise self._off("storing own files", "my_data")
+        return self.files
 
+    def _off(self, what: str, name: str) -> ServiceOff:
+        culprit, reason = self.services.explain(name)
+        full_name = self.services.graph.specs[culprit].full_name
+        enabled = self.settings.get_bool(self.services.graph.specs[culprit].config_path)
+        return ServiceOff(
+            f"{what} is off: {full_name} is not running, {reason}",
+            hint=f"see `bitdust service info {full_name}`"
+            if enabled
+            else f"start it with `bitdust service start {full_name}`",
+        )
 
-def _off(what: str, setting: str) -> ServiceOff:
-    return ServiceOff(f"{what} is switched off", hint=f"set {setting} to true and restart")
+    async def _take_up(self, identity: LocalIdentity) -> None:
+        self.identity = identity
+        await self.services.apply()

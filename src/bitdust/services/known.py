@@ -1,0 +1,40 @@
+"""The services of this version, under the names that BitDust gave to what they do. Pure.
+
+Source: BitDust API, second generation, services_list.
+"""
+
+from __future__ import annotations
+
+from bitdust.services.graph import Graph, Spec
+
+SPECS = (
+    Spec("network", (), "Finds the address under which others reach this node.", False),
+    Spec("keys_registry", (), "Keeps the keys on this machine."),
+    Spec("tcp_connections", ("network",), "Carries bytes to other nodes: TLS over TCP.", False),
+    Spec("entangled_dht", ("network",), "Takes part in the DHT.", False),
+    Spec("identity_server", ("network",), "Serves identities of others over HTTP.", False),
+    Spec("gateway", ("tcp_connections",), "Holds sessions with other nodes, and answers them."),
+    Spec("identity_propagate", ("gateway",), "Brings the own identity to its identity servers."),
+    Spec("p2p_hookups", ("gateway",), "Remembers the identities of the nodes it meets."),
+    Spec(
+        "nodes_lookup",
+        ("entangled_dht", "p2p_hookups"),
+        "Finds nodes through the DHT, and lets itself be found there.",
+    ),
+    Spec("supplier", ("nodes_lookup",), "Stores data of others on this machine."),
+    Spec("customer", ("p2p_hookups",), "Holds contracts with the suppliers of the own data."),
+    Spec("employer", ("customer", "nodes_lookup"), "Keeps suppliers hired and connected."),
+    Spec(
+        "backup_db",
+        ("employer", "keys_registry"),
+        "Keeps the catalog of the own data, its journal and its repair.",
+    ),
+    Spec("list_files", ("backup_db",), "Answers what the catalog holds, and runs transfers."),
+    Spec("keys_storage", ("list_files",), "Stores the other own keys under the master key."),
+    Spec("my_data", ("list_files",), "Opens the own files to the person and its programs."),
+)
+
+
+def known_services() -> Graph:
+    """The graph of all services."""
+    return Graph(SPECS)

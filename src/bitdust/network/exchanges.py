@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import structlog
 
-from bitdust.errors import BitdustError, DeadlineExceeded, NetworkError, PeerRefused
+from bitdust.errors import (
+    BitdustError,
+    DeadlineExceeded,
+    IntegrityError,
+    NetworkError,
+    PeerRefused,
+)
 from bitdust.network.body import Body, InboundBody, as_chunks, length_of
 from bitdust.network.calls import Call, Handler, Reply, Response
 from bitdust.network.frames import Chunk
@@ -275,7 +281,8 @@ class Exchanges:
                 self._log.warning("reply_failed", method=method, code=exc.code)
             else:
                 self._log.exception("reply_failed", method=method)
-            self._session.reset(number, ResetCode.FAILED)
+            damaged = isinstance(exc, IntegrityError)
+            self._session.reset(number, ResetCode.DAMAGED if damaged else ResetCode.FAILED)
 
     def _refuse(self, number: int, reason: str, message: str) -> None:
         self._statistics.incoming.failed_packets += 1
@@ -383,7 +390,11 @@ class Exchanges:
 
     def _on_reset(self, event: StreamReset) -> None:
         number = event.stream
-        error = NetworkError(f"the peer stopped the exchange ({_code_name(event.code)})")
+        error: BitdustError
+        if event.code == ResetCode.DAMAGED:
+            error = IntegrityError("the peer found that what it keeps is damaged")
+        else:
+            error = NetworkError(f"the peer stopped the exchange ({_code_name(event.code)})")
         drain = self._drains.get(number)
         if drain is not None and not drain.done():
             drain.set_result(None)

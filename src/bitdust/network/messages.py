@@ -47,6 +47,8 @@ class ResetCode(IntEnum):
     """Too many requests are open."""
     ACKNOWLEDGED = 6
     """Answer to a RESET: nothing more will come on this stream."""
+    DAMAGED = 7
+    """The sender found half-way that what it keeps is damaged."""
 
 
 class HelloHeader(msgspec.Struct, frozen=True):

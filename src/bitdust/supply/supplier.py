@@ -19,6 +19,7 @@ from bitdust.errors import (
     ServiceOff,
 )
 from bitdust.events import EventBus
+from bitdust.identity import IdentityDocument
 from bitdust.network import Call, Reply
 from bitdust.supply import messages as m
 from bitdust.supply.contracts import Contract
@@ -59,6 +60,8 @@ SCRUB_RATE = 4 * 1024 * 1024
 ROOM_SHARE = 16
 """New customers are invited while at least one part in so many of the donated space is free."""
 NOTICE_TIMEOUT = 10.0
+GREETINGS_AT_ONCE = 16
+"""Customers called on at the same time after a start."""
 
 _log = structlog.get_logger(component="supplier")
 
@@ -147,6 +150,7 @@ class SupplierService:
         self._running = True
         self._spawn(self._maintain())
         self._spawn(self._scrub())
+        self._spawn(self._greet())
         self.announce()
 
     def _register(self) -> None:
@@ -483,6 +487,30 @@ class SupplierService:
             idurl=customer.idurl if customer else "",
             name=name,
             what=what,
+        )
+
+    async def _greet(self) -> None:
+        """Call on the customers after a start, once: they may look for this node only seldom."""
+        customers = list(self._book.all().items())
+        self._random.shuffle(customers)
+        slots = asyncio.Semaphore(GREETINGS_AT_ONCE)
+
+        async def greet(node: NodeID, document: IdentityDocument) -> None:
+            async with slots:
+                if self._network.document_of(node) is None:
+                    self._network.learn(document)
+                with contextlib.suppress(BitdustError):
+                    response = await self._network.request(
+                        node, m.CUSTOMER_PING, timeout=NOTICE_TIMEOUT
+                    )
+                    response.close()
+
+        await asyncio.gather(
+            *(
+                greet(node, customer.document)
+                for node, customer in customers
+                if customer.document is not None
+            )
         )
 
     async def _maintain(self) -> None:

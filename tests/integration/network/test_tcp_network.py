@@ -17,6 +17,7 @@ import pytest
 from bitdust.errors import (
     DamagedSettings,
     DeadlineExceeded,
+    IntegrityError,
     InvalidInput,
     Misbehaviour,
     NetworkError,
@@ -342,6 +343,23 @@ async def test_a_failing_source_ends_its_exchange_and_nothing_else(node: Make) -
         await a.network.request(b.id, "take", body=failing())
     response = await a.network.request(b.id, "serve")
     with pytest.raises(NetworkError):
+        await response.read(MIB)
+    assert (await a.network.request(b.id, "ping")).args == b""
+
+
+async def test_damage_found_half_way_is_told_as_such(node: Make) -> None:
+    a, b = await pair(node)
+
+    async def rotten() -> AsyncIterator[Chunk]:
+        yield b"x" * 10
+        raise IntegrityError("another hash than recorded")
+
+    async def serve(call: Call) -> Reply:
+        return Reply(body=rotten())
+
+    b.network.handle("serve", serve)
+    response = await a.network.request(b.id, "serve")
+    with pytest.raises(IntegrityError):
         await response.read(MIB)
     assert (await a.network.request(b.id, "ping")).args == b""
 

@@ -42,19 +42,34 @@ async def dispatch(
     Returns:
         The envelope; every failure is in it and none is raised.
     """
-    log = structlog.get_logger("api")
+    try:
+        arguments = called.bind(raw, Context(node.global_id, textual))
+    except BitdustError as exc:
+        return failure(exc)
+    except Exception:
+        return note_internal_failure(node, called.name)
+    return await perform(node, called, arguments)
+
+
+async def perform(
+    node: Node, called: Operation[..., Any], arguments: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Call an operation with typed arguments.
+
+    Returns:
+        The envelope; every failure is in it and none is raised.
+    """
     started = time.perf_counter()
     noted = False
     try:
         noted = node.settings.get_bool("logs/api-enabled")
-        arguments = called.bind(raw, Context(node.global_id, textual))
         envelope = success(await called.function(node, **arguments))
     except BitdustError as exc:
         envelope = failure(exc)
     except Exception:
         envelope = note_internal_failure(node, called.name)
     if noted:
-        log.info(
+        structlog.get_logger("api").info(
             "api call",
             method=called.name,
             status=envelope["status"],

@@ -35,6 +35,9 @@ Target = RemotePath | PathID | BackupID
 LocalPath = NewType("LocalPath", str)
 """An absolute path on this machine."""
 
+Word = NewType("Word", str)
+"""Text that may come as a number."""
+
 
 @dataclass(frozen=True, slots=True)
 class Range:
@@ -113,6 +116,12 @@ def _local_path(raw: object, context: Context) -> LocalPath:
     if not PurePath(text).is_absolute():
         raise Refused(f"must be an absolute path, not {text[:120]!r}")
     return LocalPath(text)
+
+
+def _word(raw: object, context: Context) -> Word:
+    if isinstance(raw, int) and not isinstance(raw, bool) and abs(raw) <= MAX_INT:
+        raw = str(raw)
+    return Word(_text(raw, context))
 
 
 def _boolean(raw: object, context: Context) -> bool:
@@ -252,6 +261,7 @@ def kind_of(annotation: Any) -> Kind:
             return kind_of(Target)
     simple: Mapping[Any, Kind] = {
         str: Kind("text", _text, "abcd"),
+        Word: Kind("text or number", _word, "0"),
         LocalPath: Kind("local path", _local_path, "/tmp/cat.png"),  # noqa: S108 - an example
         bool: Kind("boolean", _boolean, True),
         int: Kind("integer", _integer(bounds), 1),

@@ -40,6 +40,7 @@ def encode(value: dict[str, Any], *, pretty: bool) -> bytes:
     try:
         raw = msgspec.json.encode(value, order="sorted")
         return msgspec.json.format(raw, indent=2) + b"\n" if pretty else raw
-    except UnicodeEncodeError:  # a file name that is no Unicode; only escapes can carry it
+    except (UnicodeEncodeError, OverflowError):
+        # a file name that is no Unicode needs escapes; a number beyond 64 bits needs digits
         text = json.dumps(value, sort_keys=True, indent=2 if pretty else None)
         return text.encode("ascii") + (b"\n" if pretty else b"")

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 from starlette.applications import Starlette
@@ -21,14 +22,18 @@ from starlette.routing import Route
 from bitdust.api.dispatch import dispatch, note_internal_failure
 from bitdust.api.envelope import failure
 from bitdust.api.registry import Operation, Registry
+from bitdust.api.rpc import build_rpc_table
 from bitdust.errors import AccessDenied, BitdustError, InvalidInput, Stopped
 from bitdust.servers.embedded import EmbeddedServer, embedded_config
 from bitdust.servers.encoding import decode_object, encode
 from bitdust.servers.guard import is_local_origin, is_own_host, is_secret
+from bitdust.servers.jsonrpc import JsonRpc, refusal
 from bitdust.servers.sockets import listen_on_loopback
 
 if TYPE_CHECKING:
     from bitdust.api.node import Node
+
+T = TypeVar("T")
 
 MAX_BODY = 1024 * 1024
 """Bytes of the longest request body."""
@@ -42,6 +47,7 @@ LARGE_ANSWER = 500
 """Entries of a list from which an answer is encoded in the pool and not on the loop."""
 
 PORT_SETTING = "interface/api/rest-http-port"
+RPC_PATH = "/rpc"
 _VERBS = ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"]
 
 
@@ -59,6 +65,7 @@ class HttpServer:
     def __init__(self, node: Node, registry: Registry, *, port: int, secret: str | None) -> None:
         self._node = node
         self._registry = registry
+        self._rpc = JsonRpc(node, build_rpc_table(registry))
         self._secret = secret
         self.port = port
         self._server: EmbeddedServer | None = None
@@ -99,6 +106,8 @@ class HttpServer:
         self._server = self._task = None
 
     async def _handle(self, request: Request) -> Response:
+        if request.method == "POST" and request.scope["path"].rstrip("/") == RPC_PATH:
+            return await self._handle_rpc(request)
         started = time.perf_counter()
         try:
             envelope = await self._answer(request)
@@ -123,10 +132,22 @@ class HttpServer:
             body = encode(note_internal_failure(self._node, "http answer"), pretty=True)
         return Response(body, media_type="application/json")
 
+    async def _handle_rpc(self, request: Request) -> Response:
+        try:
+            self._admit(request, _query(request))
+            requests = self._rpc.parse(await self._read_body(request))
+            answer = self._rpc.answer(requests)
+            body = await (self._until_gone(request, answer) if requests.waits else answer)
+        except BitdustError as exc:
+            body = encode(refusal(failure(exc)), pretty=False)
+        except Exception:
+            body = encode(refusal(note_internal_failure(self._node, "rpc request")), pretty=False)
+        if body is None:
+            return Response(status_code=204)
+        return Response(body, media_type="application/json")
+
     async def _answer(self, request: Request) -> dict[str, Any]:
-        query: dict[str, object] = {}
-        for name, value in request.query_params.multi_items():
-            query.setdefault(name, value)  # the first value of a name counts
+        query = _query(request)
         self._admit(request, query)
         called, in_path = self._registry.route(request.method, request.scope["path"])
         if request.method == "GET":
@@ -172,10 +193,11 @@ class HttpServer:
         textual: bool,
     ) -> dict[str, Any]:
         work = dispatch(self._node, called, raw, textual=textual)
-        if not called.long_poll:
-            return await work
-        # A long poll ends when its caller goes away, so that no event is collected for nobody.
-        call = asyncio.create_task(work, name=called.name)
+        return await (self._until_gone(request, work) if called.long_poll else work)
+
+    async def _until_gone(self, request: Request, work: Coroutine[Any, Any, T]) -> T:
+        """Work that ends when its caller goes away, so that no event is collected for nobody."""
+        call = asyncio.create_task(work, name="long poll")
         ends = {
             asyncio.create_task(self._closing.wait()),
             asyncio.create_task(_disconnected(request)),
@@ -189,6 +211,13 @@ class HttpServer:
             for task in (call, *ends):
                 task.cancel()
             await asyncio.gather(call, *ends, return_exceptions=True)
+
+
+def _query(request: Request) -> dict[str, object]:
+    query: dict[str, object] = {}
+    for name, value in request.query_params.multi_items():
+        query.setdefault(name, value)  # the first value of a name counts
+    return query
 
 
 async def _disconnected(request: Request) -> None:

@@ -156,7 +156,12 @@ def test_an_upload_shows_its_progress_and_can_be_stopped(
     started = customer.post(
         "/file/upload/start/v1", local_path=str(work / "big"), remote_path="stopped"
     )
-    running = eventually(lambda: customer.get("/file/upload/v1")["running"])
+
+    def measured() -> list[dict[str, Any]]:
+        running = customer.get("/file/upload/v1")["running"]
+        return [each for each in running if each["total_size"]]
+
+    running = eventually(measured)
     assert running[0]["source_path"] == str(work / "big")
     assert running[0]["total_size"] == 256 * 1024 * 1024
     stopped = customer.post("/file/upload/stop/v1", remote_path="stopped")

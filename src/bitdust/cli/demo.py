@@ -104,7 +104,7 @@ class Demo:
             self._copy_source(step)
         with screen.step("key backup") as step:
             customer.post("/identity/backup/v1", destination_filepath=str(self._key))
-            step.note = f"{self._key.stat().st_size} bytes, all that the owner will keep"
+            step.note = f"{self._key.stat().st_size} bytes, all that will be left"
         self._back_up(self._backups[0])
         self._change()
         self._back_up(self._backups[1])
@@ -152,14 +152,16 @@ class Demo:
             copy_tree(self._source, self._tree)
         add_nasty_cases(self._tree)
         copy_tree(self._tree, self._backups[0].original)
-        name = "Python's standard library" if self._source is None else str(self._source)
-        step.note = f"{name}, and cases that backups get wrong"
+        name = "Python's standard library" if self._source is None else self._source.name
+        step.note = f"{name}, and what backups get wrong"
 
     def _change(self) -> None:
         with self._screen.step("changes") as step:
             changes = change_a_little(self._tree)
             copy_tree(self._tree, self._backups[1].original)
-            step.note = "; ".join(changes)
+            step.note = "a few"
+        for change in changes:
+            self._screen.line(change)
 
     def _back_up(self, backup: Backup) -> None:
         customer = self._customer()
@@ -222,7 +224,7 @@ class Demo:
             ("files", "files", "{:,}".format),
             ("folders", "folders", "{:,}".format),
             ("links", "links", "{:,}".format),
-            ("files changed", "files_changed", "{:,}".format),
+            ("files, folders and links changed", "files_changed", "{:,}".format),
             ("read", "bytes", size),
             ("new after deduplication", "new_bytes", size),
             ("after compression", "compressed_bytes", size),
@@ -244,28 +246,29 @@ class Demo:
     # --- the disaster, and after ----------------------------------------------------------------
 
     def _kill_suppliers(self) -> None:
-        with self._screen.step(f"{KILLED} of the customer's suppliers killed") as step:
+        with self._screen.step("suppliers killed") as step:
             listed = self._customer().get("/supplier/list/v1")
-            victims = [str(each["global_id"]) for each in listed][:KILLED]
+            ids = [str(each["global_id"]) for each in listed]
+            victims = [self._network.member(each).name for each in ids[:KILLED]]
             for victim in victims:
                 self._network.kill(victim)
-            step.note = f"SIGKILL to {' and '.join(victims)}"
+            step.note = f"SIGKILL to {' and '.join(victims)}, {len(ids) - KILLED} are left"
 
     def _lose_machine(self) -> None:
-        with self._screen.step("the owner's machine lost") as step:
+        with self._screen.step("machine lost") as step:
             member = self._network.member(f"{CUSTOMER}-1")
             self._network.remove(member.name)
-            step.note = f"{member.home} deleted"
+            step.note = "the owner's home deleted, with catalog and keys"
 
     def _recover(self) -> NodeApi:
-        with self._screen.step("recovery on a new machine") as step:
+        with self._screen.step("recovery") as step:
             member = self._network.add(NEW_HOME, CUSTOMER, identity=False)
             identity = member.api.post(
                 "/identity/recover/v1", private_key_source=self._key.read_text("ascii")
             )
             self._network.learn(member, identity)
             found = self._await_versions(member.api)
-            step.note = f"{member.global_id} is back, {found} versions found"
+            step.note = f"on a new home, from the key file alone: {found} versions found"
         return member.api
 
     def _await_versions(self, owner: NodeApi) -> int:
@@ -299,7 +302,7 @@ class Demo:
                 lambda: owner.get("/file/download/v1"),
             )
             step.moved = backup.count("bytes")
-            step.note = f"version {backup.version}"
+            step.note = f"version {backup.version}, from {SUPPLIERS - 1 - KILLED} suppliers"
         restored = Path(str(result["local_path"]))
         with self._screen.step(f"comparison {backup.number}") as step:
             found = compare_trees(backup.original, restored)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
@@ -87,11 +88,11 @@ class Screen:
 
     def title(self, text: str) -> None:
         """Print the name of what follows."""
-        self.console.print(f"\n[bold]{escape(text)}[/bold]")
+        self.console.print(f"\n[bold]{escape(text)}[/bold]", soft_wrap=True)
 
     def line(self, text: str) -> None:
         """Print one line below the present step."""
-        self.console.print(f"  {escape(text)}")
+        self.console.print(f"  {escape(text)}", soft_wrap=True)
 
     @contextmanager
     def step(self, name: str) -> Iterator[Step]:
@@ -106,7 +107,8 @@ class Screen:
         step.seconds = time.monotonic() - began
         self.steps.append(step)
         note = f": {escape(step.note)}" if step.note else ""
-        self.console.print(f"[green]✓[/green] {escape(name)}{note} [dim]{step.seconds:.1f} s[/dim]")
+        took = f"[dim]{step.seconds:.1f} s[/dim]"
+        self.console.print(f"[green]✓[/green] {escape(name)}{note} {took}", soft_wrap=True)
 
     @contextmanager
     def progress(self, name: str) -> Iterator[Advance]:
@@ -126,9 +128,15 @@ class Screen:
             task = progress.add_task(name, total=None)
             yield lambda done, total: progress.update(task, completed=done, total=total or None)
 
+    @staticmethod
+    def _new_table(title: str) -> Table:
+        return Table(
+            title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False
+        )
+
     def facts(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Print a small table; the first column is text, the others are numbers."""
-        table = Table(title=title, title_justify="left", title_style="bold")
+        table = self._new_table(title)
         for number, column in enumerate(columns):
             table.add_column(column, justify="right" if number else "left")
         for row in rows:
@@ -138,7 +146,7 @@ class Screen:
 
     def table(self) -> None:
         """Print all steps with their times and rates."""
-        table = Table(title="What was done", title_justify="left", title_style="bold")
+        table = self._new_table("What was done")
         table.add_column("step")
         table.add_column("outcome")
         table.add_column("time", justify="right")

@@ -9,7 +9,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -19,6 +19,7 @@ from bitdust.cli.testnet_api import NodeApi
 from bitdust.cli.testnet_folder import (
     NODES_FILE,
     NODES_FOLDER,
+    FolderLock,
     prepare_folder,
     stop_folder,
     write_nodes,
@@ -36,7 +37,6 @@ from bitdust.cli.testnet_process import STOP_DEADLINE, Daemon
 from bitdust.config import Settings
 from bitdust.errors import (
     AlreadyExists,
-    BitdustError,
     DeadlineExceeded,
     NotFound,
     NotRunning,
@@ -87,6 +87,7 @@ class Testnet:
         self._closing = False
         self._servers: list[int] = []
         self._dht: list[int] = []
+        self._folder_lock: FolderLock | None = None
 
     # --- starting -----------------------------------------------------------------------------
 
@@ -99,8 +100,9 @@ class Testnet:
             BitdustError: a step failed; everything that was started is ended.
         """
         self.plan.check()
-        prepare_folder(self.folder)
+        self._folder_lock = FolderLock(self.folder)
         try:
+            prepare_folder(self.folder)
             self._start_all(time.monotonic() + deadline)
             self.write_nodes()
         except BaseException:
@@ -301,13 +303,18 @@ class Testnet:
         for member in self._members.values():
             member.daemon.release()
         self._ports.close()
+        if self._folder_lock is not None:
+            self._folder_lock.release()
 
     def stop(self) -> None:
         """End all nodes; what they wrote stays, ``testnet.json`` goes."""
         with undisturbed():
             self._end_all()
             self._ports.close()
-            (self.folder / NODES_FILE).unlink(missing_ok=True)
+            if self._folder_lock is not None:
+                if self._members:
+                    (self.folder / NODES_FILE).unlink(missing_ok=True)
+                self._folder_lock.release()
 
     def wait_end(self) -> None:
         """Wait until the network is ended from outside, with ``stop_folder``."""
@@ -349,14 +356,9 @@ def _left(ends: float) -> float:
 
 
 def _first_failure(jobs: Iterable[Future[None]]) -> None:
-    done, _ = wait(jobs, return_when=FIRST_EXCEPTION)
-    failures = [error for job in done if (error := job.exception()) is not None]
-    # a broken barrier only repeats what another node said first
-    for error in failures:
-        if isinstance(error, BitdustError):
-            raise error
-    for error in failures:
-        raise error
+    """Wait for all; raise what failed first, as later failures only follow from it."""
+    for job in as_completed(jobs):
+        job.result()
 
 
 def run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -18,6 +19,7 @@ from bitdust.errors import AlreadyExists, AlreadyRunning, LocalFileError, NotRun
 NODES_FILE = "testnet.json"
 NODES_FOLDER = "nodes"
 MARKER = ".testnet"
+LOCK_FILE = ".testnet.lock"
 PARALLEL = 16
 
 
@@ -31,10 +33,7 @@ def prepare_folder(folder: Path) -> None:
     """
     nodes = folder / NODES_FOLDER
     if running_homes(folder):
-        raise AlreadyRunning(
-            f"{str(folder)!r} holds a running test network",
-            hint=f"end it with `bitdust testnet stop --dir {folder}`",
-        )
+        raise _running(folder)
     try:
         if nodes.exists():
             if not (nodes / MARKER).exists():
@@ -47,10 +46,51 @@ def prepare_folder(folder: Path) -> None:
         (nodes / MARKER).touch()
         (folder / NODES_FILE).unlink(missing_ok=True)
     except OSError as exc:
-        raise LocalFileError(
-            f"cannot use {str(folder)!r} for a test network: {exc.strerror}",
-            hint="name a folder you can write to with --dir",
-        ) from exc
+        raise _unusable(folder, exc) from exc
+
+
+class FolderLock:
+    """Holds a folder for one process that starts a network in it, until ``release`` or its end.
+
+    Args:
+        folder: the folder; made when missing.
+
+    Raises:
+        AlreadyRunning: another process holds it.
+        LocalFileError: it cannot be made or written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._fd = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as exc:
+            raise _unusable(folder, exc) from exc
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            os.close(self._fd)
+            raise _running(folder) from exc
+
+    def release(self) -> None:
+        """Give the folder up; safe to call again."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+def _running(folder: Path) -> AlreadyRunning:
+    return AlreadyRunning(
+        f"{str(folder)!r} holds a running test network",
+        hint=f"end it with `bitdust testnet stop --dir {folder}`",
+    )
+
+
+def _unusable(folder: Path, exc: OSError) -> LocalFileError:
+    return LocalFileError(
+        f"cannot use {str(folder)!r} for a test network: {exc.strerror}",
+        hint="name a folder you can write to with --dir",
+    )
 
 
 def write_nodes(folder: Path, nodes: Sequence[dict[str, Any]]) -> None:

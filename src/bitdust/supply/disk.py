@@ -134,13 +134,13 @@ def free_bytes(path: Path) -> int:
     return info.f_bavail * info.f_frsize
 
 
-def append(fd: int, hasher: blake3, data: bytearray) -> None:
+def append(fd: int, hasher: blake3, data: memoryview) -> None:
     """Write and hash the next bytes of an object."""
     hasher.update(data)
-    with disk_errors("an object"), memoryview(data) as view:
+    with disk_errors("an object"):
         done = 0
-        while done < len(view):
-            done += os.write(fd, view[done:])
+        while done < len(data):
+            done += os.write(fd, data[done:])
 
 
 def discard(fd: int, temp: Path) -> None:

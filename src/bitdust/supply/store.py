@@ -7,7 +7,6 @@ is never removed to make room. The quota is settled before the first byte.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import threading
@@ -43,6 +42,7 @@ from bitdust.supply.disk import (
     sync_dir,
 )
 from bitdust.supply.index import Index, ObjectRow, ObjectState, Total
+from bitdust.supply.intake import Intake
 from bitdust.supply.names import check_object_name, check_prefix
 from bitdust.supply.quota import Quotas, Reservation, Usage
 from bitdust.supply.reconcile import Reconciled, reconcile
@@ -52,6 +52,8 @@ MAX_OBJECT = 256 * 1024 * 1024
 """Largest object, bytes."""
 WRITE_BUFFER = 1024 * 1024
 """Bytes collected before the disk is touched."""
+KEPT_BUFFERS = 8
+"""Write buffers kept for the next objects; each further write at the same time takes a new one."""
 READ_BUFFER = 1024 * 1024
 """Bytes of one buffer given to a reader."""
 MAX_WRITES = 32
@@ -112,6 +114,7 @@ class FragmentStore:
         self._turns = Turns(MAX_WRITES, MAX_WRITES_EACH, MAX_WAITING_EACH)
         self._stripes = [threading.Lock() for _ in range(_STRIPES)]
         self._serial = 0
+        self._buffers: list[bytearray] = []
 
     # --- opening --------------------------------------------------------------------------------
 
@@ -235,33 +238,31 @@ class FragmentStore:
     ) -> bool:
         self._serial += 1
         temp = self._layout.incoming / f"{reservation.customer.hex()[:16]}-{self._serial}"
-        fd = await self.run(self._open_temp, temp, reservation.size)
+        size = reservation.size
+        fd = await self.run(self._open_temp, temp, size)
+        buffer = self._buffers.pop() if self._buffers else bytearray(WRITE_BUFFER)
         try:
-            hasher = blake3()
-            pending = bytearray()
-            total = 0
-            iterator = aiter(chunks)
-            while True:
-                try:
-                    async with asyncio.timeout(IDLE_SECONDS):
-                        chunk = await anext(iterator)
-                except StopAsyncIteration:
-                    break
-                except TimeoutError as exc:
-                    raise IntegrityError("the body of an object stopped flowing") from exc
-                total += len(chunk)
-                if total > reservation.size:
-                    raise IntegrityError("the body of an object is longer than announced")
-                pending += chunk
-                if len(pending) >= WRITE_BUFFER:
-                    full, pending = pending, bytearray()
-                    await self.run(append, fd, hasher, full)
-            if total < reservation.size:
-                raise IntegrityError(f"the body of an object ended after {total} bytes")
-            return await self.run(
-                self._finish, fd, temp, reservation, name, digest, hasher, pending
-            )
+            with memoryview(buffer) as memory:
+                hasher = blake3()
+                intake = Intake(chunks, IDLE_SECONDS)
+                left = size
+                while True:
+                    # one byte more than there should be tells a body that is too long
+                    count = await intake.fill(memory[: left + 1])
+                    if count > left:
+                        raise IntegrityError("the body of an object is longer than announced")
+                    left -= count
+                    if count < len(memory):
+                        break
+                    await self.run(append, fd, hasher, memory)
+                if left:
+                    raise IntegrityError(f"the body of an object ended after {size - left} bytes")
+                return await self.run(
+                    self._finish, fd, temp, reservation, name, digest, hasher, memory[:count]
+                )
         finally:
+            if len(self._buffers) < KEPT_BUFFERS:
+                self._buffers.append(buffer)
             await self.run(discard, fd, temp)
 
     def _open_temp(self, temp: Path, size: int) -> int:
@@ -280,7 +281,7 @@ class FragmentStore:
         name: str,
         digest: bytes,
         hasher: blake3,
-        rest: bytearray,
+        rest: memoryview,
     ) -> bool:
         customer, size = reservation.customer, reservation.size
         append(fd, hasher, rest)

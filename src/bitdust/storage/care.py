@@ -154,6 +154,7 @@ class Caretaker:
     async def _repair(self) -> int:
         rebuilt = 0
         skipped: set[int] = set()
+        barred: set[NodeID] = set()
         while True:
             # those that could not be repaired now stay at the head of the line
             found = await in_pool(
@@ -164,21 +165,27 @@ class Caretaker:
                 return rebuilt
             for repair in repairs:
                 skipped.add(repair.block.number)
-                done = await self._repair_block(repair)
+                done = await self._repair_block(repair, barred)
                 rebuilt += done
                 if done == len(repair.missing):
                     skipped.discard(repair.block.number)
             if len(skipped) > 10 * BATCH:
                 return rebuilt
 
-    async def _repair_block(self, repair: Repair) -> int:
-        """Bring back what a block lacks at suppliers that are there; returns how many fragments."""
+    async def _repair_block(self, repair: Repair, barred: set[NodeID]) -> int:
+        """Bring back what a block lacks at suppliers that are there; returns how many fragments.
+
+        Args:
+            repair: the block.
+            barred: suppliers that took nothing this time, so that no block is read for them in
+                vain; more are added.
+        """
         positions = self._suppliers.positions()
         targets = [
             position
             for position in repair.missing
             if position < len(positions)
-            and positions[position] is not None
+            and positions[position] not in (None, *barred)
             and self._suppliers.online(position)
         ]
         if not targets:
@@ -201,6 +208,7 @@ class Caretaker:
                 await self._put(node, block.name, fragment, row.hash)
             except BitdustError as exc:
                 log.info("fragment not brought back", block=block.name, reason=exc.message)
+                barred.add(node)
                 continue
             mark = FragmentMark(number, position, FragmentState.STORED, supplier=node)
             await in_pool(self._pool, self._mark, mark)

@@ -9,7 +9,7 @@ a second, and is then passed over for a while.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -149,23 +149,28 @@ class Spreader:
         outcome = Outcome([None] * n)
         needed = acknowledgements_needed(n)
         started = self._clock.monotonic()
-        asked = self._choose(nodes, needed, started)
-        tasks = {
-            asyncio.create_task(
+        asked, spare = self._choose(nodes, needed, started)
+        tasks: dict[asyncio.Task[bool], tuple[int, NodeID]] = {}
+
+        def ask(position: int, node: NodeID) -> asyncio.Task[bool]:
+            fragment = fragments[position]
+            task = asyncio.create_task(
                 self._client.put(
                     node,
                     name,
-                    list(fragments[i].buffers),
-                    fragments[i].size,
-                    fragments[i].digest,
+                    list(fragment.buffers),
+                    fragment.size,
+                    fragment.digest,
                     timeout=PUT_TIMEOUT,
                 ),
-                name=f"put {name} {i}",
-            ): (i, node)
-            for i, node in asked
-        }
+                name=f"put {name} {position}",
+            )
+            tasks[task] = position, node
+            return task
+
         try:
-            await self._collect(tasks, outcome, fragments, needed, started)
+            waiting = {ask(position, node) for position, node in asked}
+            await self._collect(waiting, tasks, ask, spare, outcome, fragments, needed, started)
         finally:
             for task in tasks:
                 task.cancel()
@@ -176,31 +181,39 @@ class Spreader:
 
     def _choose(
         self, nodes: list[NodeID | None], needed: int, now: float
-    ) -> list[tuple[int, NodeID]]:
+    ) -> tuple[list[tuple[int, NodeID]], list[tuple[int, NodeID]]]:
+        """Whom to ask, and who is left in case that some of those do not answer."""
         hired = [(i, node) for i, node in enumerate(nodes) if node is not None]
         good = [
             (i, node)
             for i, node in hired
             if self._suppliers.online(i) and self._passed_over.get(node, now) <= now
         ]
-        return good if len(good) >= needed else hired
+        if len(good) < needed:
+            return hired, []
+        return good, [each for each in hired if each not in good]
 
     async def _collect(
         self,
-        tasks: dict[asyncio.Task[bool], tuple[int, NodeID]],
+        waiting: set[asyncio.Task[bool]],
+        tasks: Mapping[asyncio.Task[bool], tuple[int, NodeID]],
+        ask: Callable[[int, NodeID], asyncio.Task[bool]],
+        spare: list[tuple[int, NodeID]],
         outcome: Outcome,
         fragments: Sequence[Fragment],
         needed: int,
         started: float,
     ) -> None:
-        waiting = set(tasks)
         deadline: float | None = None
         while waiting:
-            left = None if deadline is None else max(0.0, deadline - self._clock.monotonic())
+            if deadline is not None:
+                left: float | None = max(0.0, deadline - self._clock.monotonic())
+            else:
+                left = GRACE if spare else None
             done, waiting = await asyncio.wait(
                 waiting, timeout=left, return_when=asyncio.FIRST_COMPLETED
             )
-            if not done:
+            if not done and deadline is not None:
                 for task in waiting:
                     position, node = tasks[task]
                     self._trouble(node, NetworkError("slower than the other suppliers"))
@@ -218,6 +231,10 @@ class Spreader:
                     self._trouble(node, error)
                 else:
                     raise error
+            if spare and (not done or outcome.acks + len(waiting) < needed):
+                # those that were passed over may be better than those that were asked
+                waiting |= {ask(position, node) for position, node in spare}
+                spare = []
             if deadline is None and outcome.acks >= needed:
                 now = self._clock.monotonic()
                 deadline = now + max(GRACE, (now - started) * GRACE_FACTOR)

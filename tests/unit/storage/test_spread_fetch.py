@@ -186,6 +186,25 @@ async def test_two_of_four_are_not_enough(suppliers: Suppliers) -> None:
         await Spreader(suppliers, suppliers, SystemClock()).spread(block.name, fragments)
 
 
+@pytest.mark.parametrize("fault", ["error", "hang"])
+async def test_a_supplier_that_was_passed_over_helps_out(
+    suppliers: Suppliers, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spread, "GRACE", 0.05)
+    block, fragments = make(b"x" * 5000)
+    spreader = Spreader(suppliers, suppliers, SystemClock())
+    suppliers.faults[NODES[0]] = PeerUnreachable("away")
+    assert (await spreader.spread(block.name, fragments)).acks == 3
+    # the first is well again, and before anybody noticed another one is not
+    del suppliers.faults[NODES[0]]
+    if fault == "error":
+        suppliers.faults[NODES[1]] = PeerUnreachable("away")
+    else:
+        suppliers.hanging.add(NODES[1])
+    outcome = await spreader.spread(block.name, fragments)
+    assert outcome.suppliers == [NODES[0], None, NODES[2], NODES[3]]
+
+
 async def test_full_suppliers_are_told_apart(suppliers: Suppliers) -> None:
     block, fragments = make(b"x")
     suppliers.faults = {node: QuotaExceeded("no room") for node in NODES[:2]}

@@ -35,6 +35,12 @@ class Subscription:
         self._pending: deque[Event] = deque()
         self._wake = asyncio.Event()
         self.dropped = False
+        self.taken = 0
+
+    @property
+    def pending(self) -> int:
+        """How many events wait."""
+        return len(self._pending)
 
     def offer(self, event: Event) -> bool:
         """Hand over one event; False when the reader was too slow and is now dropped."""
@@ -53,6 +59,7 @@ class Subscription:
             await self._wake.wait()
         events = list(self._pending)
         self._pending.clear()
+        self.taken += len(events)
         return events
 
 

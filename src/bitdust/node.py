@@ -36,6 +36,7 @@ from bitdust.identity import (
     has_identity,
 )
 from bitdust.ids import IDURL, GlobalID
+from bitdust.machine import MachineTable
 from bitdust.network import Endpoint, Network
 from bitdust.node_services import RECOVERING, service_parts
 from bitdust.servers import HttpServer, WebSocketServer
@@ -90,6 +91,7 @@ class Node:
         self.host = "127.0.0.1"
         """Under which others reach this node, as ``service_network`` found."""
         self.traffic = Traffic(self.clock)
+        self.machines = MachineTable()
         self._leaving = False
         self.services = ServiceRunner(
             known_services(),

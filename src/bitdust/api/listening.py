@@ -51,6 +51,21 @@ class EventConsumers:
             {"id": event.event_id, "data": event.data, "time": event.created} for event in events
         ]
 
+    def queues(self) -> list[dict[str, Any]]:
+        """What waits for each reader: ``consumer_id``, ``queue_id``, ``messages``, ``consumed`` and
+        ``waiting``, the number of its calls that wait now."""
+        return [
+            {
+                "consumer_id": name,
+                "queue_id": f"event&{name}",
+                "messages": subscription.pending,
+                "consumed": subscription.taken,
+                "waiting": self._waiting.get(name, 0),
+            }
+            for name, subscription in self._subscriptions.items()
+            if not subscription.dropped
+        ]
+
     def _subscription(self, name: str) -> Subscription:
         subscription = self._subscriptions.pop(name, None)
         if subscription is None or subscription.dropped:

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from bitdust.events import EventBus
     from bitdust.identity import IdentityCache, KeyRing, LocalIdentity
     from bitdust.ids import IDURL, GlobalID, KeyID, RemotePath
+    from bitdust.machine import MachineTable
     from bitdust.network import Network
+    from bitdust.services import ServiceRunner, Traffic
+    from bitdust.storage import Storage
     from bitdust.supply import CustomerService, SupplierService
 
 
@@ -121,6 +124,26 @@ class Node(Protocol):
 
     @property
     def supplier(self) -> SupplierService | None: ...
+
+    @property
+    def storage(self) -> Storage | None:
+        """The catalog's service, None when it is off."""
+        ...
+
+    @property
+    def services(self) -> ServiceRunner:
+        """What runs, and switching it."""
+        ...
+
+    @property
+    def machines(self) -> MachineTable:
+        """Numbers and past states of state machines."""
+        ...
+
+    @property
+    def traffic(self) -> Traffic:
+        """Requests under way."""
+        ...
 
     def require_identity(self) -> LocalIdentity:
         """This node's person.

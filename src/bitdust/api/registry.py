@@ -274,10 +274,26 @@ def build_registry() -> Registry:
         happenings,
         identity,
         keys,
+        machines,
         network,
         process,
+        services,
         suppliers,
+        traffic,
     )
 
-    modules = (process, configs, identity, keys, files, suppliers, network, dht, happenings)
+    modules = (
+        process,
+        configs,
+        identity,
+        keys,
+        files,
+        suppliers,
+        services,
+        traffic,
+        network,
+        dht,
+        machines,
+        happenings,
+    )
     return Registry(entry for module in modules for entry in declared_in(module))

@@ -103,6 +103,7 @@ class ServiceRunner:
         self._due = False
         self._tender: asyncio.Task[None] | None = None
         self._current: asyncio.Task[None] | None = None
+        self._changes: set[asyncio.Task[None]] = set()
         self._unwatch: list[Callable[[], None]] = []
         self._closed = False
 
@@ -130,6 +131,7 @@ class ServiceRunner:
                 await self._tender
             self._tender = None
         await self.apply()
+        await asyncio.gather(*self._changes, return_exceptions=True)
 
     def _ask(self) -> None:
         self._due = True
@@ -182,6 +184,13 @@ class ServiceRunner:
                 self._failures.pop(name)
                 self._attempts.pop(name, None)
         self._news.set()
+
+    def begin(self, restart: Set[str] = frozenset()) -> asyncio.Task[None]:
+        """The same as ``apply``, as a task that lives on when whoever waits for it goes away."""
+        task = asyncio.create_task(self.apply(restart), name="change services")
+        self._changes.add(task)
+        task.add_done_callback(self._changes.discard)
+        return task
 
     def _wanted(self) -> set[str]:
         if self._closed:

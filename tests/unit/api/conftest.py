@@ -21,7 +21,9 @@ from bitdust.errors import NoIdentity, NotInCatalog, ServiceOff
 from bitdust.events import EventBus
 from bitdust.identity import KeyRing
 from bitdust.ids import GlobalID
+from bitdust.machine import MachineTable
 from bitdust.servers import HttpServer, WebSocketServer
+from bitdust.services import ServiceRunner, Traffic, known_services
 
 ALICE = GlobalID("alice", "server-a.com")
 
@@ -37,10 +39,20 @@ class FakeCache:
         return ()
 
 
+class IdleQueue:
+    """No jobs."""
+
+    def running(self) -> list[Any]:
+        return []
+
+    pending = running
+
+
 class FakeStorage:
     """Records calls of file operations and answers with their names."""
 
     def __init__(self) -> None:
+        self.uploads = self.downloads = IdleQueue()
         self.calls: list[tuple[str, tuple[Any, ...]]] = []
         self.answers: dict[str, Any] = {"files_list": ([], 0, False)}
 
@@ -53,6 +65,22 @@ class FakeStorage:
             return await answer() if callable(answer) else answer
 
         return operation
+
+
+class IdlePart:
+    """A service that does nothing."""
+
+    def obstacle(self) -> str:
+        return ""
+
+    async def start(self) -> None:
+        return None
+
+    async def stop(self) -> None:
+        return None
+
+    def healthy(self) -> bool:
+        return True
 
 
 class FakeNode:
@@ -71,6 +99,17 @@ class FakeNode:
         self.global_id: GlobalID | None = ALICE
         self.keys: KeyRing | None = None
         self.network = self.dht = self.customer = self.supplier = None
+        self.traffic = Traffic(self.clock)
+        self.machines = MachineTable()
+        graph = known_services()
+        self.services = ServiceRunner(
+            graph,
+            {name: IdlePart() for name in graph.order},
+            self.settings,
+            self.events,
+            self.clock,
+            lambda: self.global_id is not None,
+        )
         self.stops: list[bool] = []
 
     def require_storage(self) -> FakeStorage:

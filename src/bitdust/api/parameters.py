@@ -347,7 +347,7 @@ def bind(
 
 
 def _printable(name: str) -> str:
-    return ascii(name[:80])[1:-1]
+    return ascii(name[:80])[1:-1] or "''"
 
 
 def _suggestion(name: str, parameters: Mapping[str, Parameter]) -> str:

@@ -1,0 +1,220 @@
+"""How fast the local API answers: ``python benchmarks/api.py [--seconds 3]``.
+
+A daemon of its own runs in a process of its own, without an identity. Calls are made by raw sockets
+from this process, so that the client costs as little as it can; rates are given per second of wall
+clock and per second of the daemon's processor time, which is what one whole core would do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from measure import processor_time
+
+from bitdust.api.secret import read_secret
+from bitdust.cli.testnet_ports import Ports
+from bitdust.config import Settings
+from bitdust.daemon import holder, run_daemon
+
+CONNECTIONS = 8
+PROBE = "import sys; from bitdust.cli.main import main; sys.argv[0] = 'bitdust'; main()"
+
+Caller = Callable[[], Awaitable[None]]
+Connect = Callable[[], Awaitable[Caller]]
+
+
+@dataclass(frozen=True)
+class Rate:
+    """One line of the table.
+
+    Args:
+        name: what was called.
+        per_second: calls per second of wall clock.
+        per_core: calls per second of the daemon's processor time.
+        p50, p99: milliseconds until the answer.
+    """
+
+    name: str
+    per_second: float
+    per_core: float
+    p50: float
+    p99: float
+
+
+async def measure(name: str, connect: Connect, pid: int, seconds: float, width: int) -> Rate:
+    """Call as fast as ``width`` connections can, each waiting for its answer."""
+    callers = [await connect() for _ in range(width)]
+    for caller in callers:
+        await caller()
+    times: list[float] = []
+    cpu, began = processor_time(pid), time.perf_counter()
+    ends = began + seconds
+
+    async def loop(caller: Caller) -> None:
+        before = time.perf_counter()
+        while before < ends:
+            await caller()
+            now = time.perf_counter()
+            times.append(now - before)
+            before = now
+
+    await asyncio.gather(*(loop(caller) for caller in callers))
+    wall, used = time.perf_counter() - began, processor_time(pid) - cpu
+    times.sort()
+    return Rate(
+        name,
+        len(times) / wall,
+        len(times) / max(used, 0.01),
+        1000 * times[len(times) // 2],
+        1000 * times[len(times) * 99 // 100],
+    )
+
+
+def http(port: int, secret: str, verb: str, target: str, body: bytes = b"") -> Connect:
+    """Connections that send one request again and again."""
+    length = f"Content-Length: {len(body)}\r\n" if body else ""
+    request = (
+        f"{verb} {target} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\napi_secret: {secret}\r\n"
+        f"Accept: */*\r\n{length}\r\n"
+    ).encode() + body
+
+    async def connect() -> Caller:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+
+        async def call() -> None:
+            writer.write(request)
+            head = await reader.readuntil(b"\r\n\r\n")
+            size = int(head.lower().partition(b"content-length: ")[2].partition(b"\r")[0])
+            answer = await reader.readexactly(size)
+            assert b'"OK"' in answer, answer
+
+        return call
+
+    return connect
+
+
+def websocket(port: int, secret: str, depth: int) -> Connect:
+    """Connections that send ``depth`` calls and wait for all answers."""
+    call_text = json.dumps(
+        {"command": "api_call", "method": "process_health", "kwargs": {}, "call_id": 1}
+    ).encode()
+    mask = b"\0\0\0\0"
+    frame = bytes([0x81, 0x80 | len(call_text)]) + mask + call_text
+    assert len(call_text) < 126
+
+    async def connect() -> Caller:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(
+            f"GET /?api_secret={secret} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
+            "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
+        )
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert b" 101 " in head, head
+
+        async def call() -> None:
+            writer.write(frame * depth)
+            for _ in range(depth):
+                first, size = await reader.readexactly(2)
+                assert first == 0x81
+                if size == 126:
+                    size = int.from_bytes(await reader.readexactly(2), "big")
+                answer = await reader.readexactly(size)
+                assert b'"OK"' in answer, answer
+
+        return call
+
+    return connect
+
+
+def command_line(home: Path, rounds: int = 5) -> float:
+    """Milliseconds for ``bitdust process health``, from start to end; the best of some."""
+    best = float("inf")
+    for _ in range(rounds):
+        began = time.perf_counter()
+        subprocess.run(
+            [sys.executable, "-c", PROBE, "--home", str(home), "process", "health"],
+            check=True,
+            capture_output=True,
+        )
+        best = min(best, time.perf_counter() - began)
+    return 1000 * best
+
+
+async def run(home: Path, seconds: float) -> None:
+    """Measure the daemon that runs in ``home`` and print the table."""
+    settings = Settings(home)
+    port = settings.get_int("interface/api/rest-http-port")
+    ws_port = settings.get_int("interface/api/web-socket-port")
+    pid, secret = holder(home), read_secret(home)
+    assert pid is not None
+    rpc = json.dumps({"jsonrpc": "2.0", "method": "process_health", "id": 1}).encode()
+    depth = 16
+    rates = [
+        await measure(name, connect, pid, seconds, width)
+        for name, connect, width in (
+            (
+                "HTTP `process_health`",
+                http(port, secret, "GET", "/process/health/v1"),
+                CONNECTIONS,
+            ),
+            ("HTTP `process_info`", http(port, secret, "GET", "/process/info/v1"), CONNECTIONS),
+            ("HTTP `configs_list`", http(port, secret, "GET", "/config/list/v1"), CONNECTIONS),
+            ("`POST /rpc` `process_health`", http(port, secret, "POST", "/rpc", rpc), CONNECTIONS),
+            ("WebSocket `process_health`", websocket(ws_port, secret, 1), CONNECTIONS),
+        )
+    ]
+    batch = await measure("", websocket(ws_port, secret, depth), pid, seconds, CONNECTIONS)
+    rates.append(
+        Rate(
+            f"WebSocket `process_health`, {depth} at one time",
+            depth * batch.per_second,
+            depth * batch.per_core,
+            batch.p50,
+            batch.p99,
+        )
+    )
+    print("| call | per second | per second of one core | p50 ms | p99 ms |")
+    print("|---|---|---|---|---|")
+    for rate in rates:
+        print(
+            f"| {rate.name} | {rate.per_second:,.0f} | {rate.per_core:,.0f} "
+            f"| {rate.p50:.2f} | {rate.p99:.2f} |"
+        )
+    print(f"\n`bitdust process health`: {command_line(home):.0f} ms")
+
+
+def main() -> None:
+    """Start a daemon, measure, stop it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=3.0, help="for each line of the table")
+    seconds = parser.parse_args().seconds
+    with tempfile.TemporaryDirectory(prefix="bitdust-bench-") as folder:
+        home = Path(folder)
+        settings = Settings(home)
+        with Ports() as ports:
+            for name in ("rest-http-port", "web-socket-port"):
+                settings.set(f"interface/api/{name}", ports.take())
+        settings.set("services/entangled-dht/enabled", False)
+        pid = run_daemon(home, foreground=False)
+        assert pid is not None
+        try:
+            asyncio.run(run(home, seconds))
+        finally:
+            os.kill(pid, 15)
+            while holder(home) is not None:
+                time.sleep(0.05)
+
+
+if __name__ == "__main__":
+    main()

@@ -8,7 +8,7 @@ read instead, which finds the damaged fragment and reports it.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -138,6 +138,7 @@ class BlockFetcher:
         self._pool = pool
         self._online = online
         self._on_damaged = on_damaged
+        self._asked: Counter[NodeID] = Counter()
         self.pace = Pace()
 
     async def whole(
@@ -261,9 +262,17 @@ class BlockFetcher:
         size: int,
         at_least: int | None = None,
     ) -> dict[int, T]:
-        waiting = deque(
-            sorted(block.places, key=lambda p: (not self._online(p.node), self.pace.of(p.node)))
-        )
+        def rank(place: Place) -> tuple[bool, float]:
+            # what was asked of a supplier already comes first: blocks at once go to different ones
+            ahead = self._asked[place.node] + size
+            return not self._online(place.node), ahead * self.pace.of(place.node)
+
+        def over(node: NodeID) -> None:
+            self._asked[node] -= size
+            if not self._asked[node]:
+                del self._asked[node]
+
+        waiting = deque(sorted(block.places, key=rank))
         running: dict[asyncio.Task[T], tuple[Place, float]] = {}
         results: dict[int, T] = {}
         failures: list[str] = []
@@ -271,6 +280,8 @@ class BlockFetcher:
         def start() -> None:
             place = waiting.popleft()
             task = asyncio.create_task(get(place))
+            self._asked[place.node] += size
+            task.add_done_callback(lambda _: over(place.node))
             running[task] = (place, self._clock.monotonic())
 
         try:

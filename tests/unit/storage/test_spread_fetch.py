@@ -158,6 +158,28 @@ async def test_all_four_acknowledge_and_two_bring_it_back(
     assert not DAMAGED
 
 
+async def test_blocks_fetched_at_once_come_from_different_suppliers(
+    suppliers: Suppliers, fetcher: BlockFetcher
+) -> None:
+    payload = os.urandom(2_000_000)
+    block = await store(suppliers, payload)
+    both = await asyncio.gather(fetcher.whole(block, KEK), fetcher.whole(block, KEK))
+    assert [bytes(found) for found in both] == [payload, payload]
+    assert sorted(suppliers.asked) == sorted(NODES)
+
+
+async def test_memory_is_used_again_and_stays_right(
+    suppliers: Suppliers, fetcher: BlockFetcher
+) -> None:
+    space, out = fetch.FragmentSpace(), memoryview(bytearray(5_000_000))
+    for size in (4_000_000, 100, 3_000_001):
+        payload = os.urandom(size)
+        block = await store(suppliers, payload)
+        found = await fetcher.whole(block, KEK, space=space, out=out)
+        assert found == payload
+        assert found.obj is out.obj
+
+
 @pytest.mark.parametrize("fault", ["error", "hang"])
 async def test_three_of_four_are_enough(suppliers: Suppliers, fault: str) -> None:
     block, fragments = make(b"x" * 5000)

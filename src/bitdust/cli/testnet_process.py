@@ -20,7 +20,6 @@ STOP_DEADLINE = 25.0
 """Seconds a daemon may take to end by itself, before it is killed."""
 KILL_DEADLINE = 10.0
 MAX_REPORT = 64 * 1024
-POLL = 0.02
 
 
 class Daemon:
@@ -96,10 +95,9 @@ class Daemon:
             return
         self.kill()
         message, _, hint = text.strip().partition("\x00")
-        raise NotRunning(
-            f"{self.home.name}: {message or 'the daemon ended while starting'}",
-            hint=hint or f"see {self.home / 'logs' / 'stderr.log'}",
-        )
+        log = self.home / "logs" / "stderr.log"
+        message = message or f"the daemon ended while starting: {_last_line(log)}"
+        raise NotRunning(f"{self.home.name}: {message}", hint=hint or f"see {log}")
 
     def kill(self) -> None:
         """End it at once with SIGKILL, as a power cut would."""
@@ -135,6 +133,14 @@ class Daemon:
             self._process.returncode = 0
 
 
+def _last_line(log: Path) -> str:
+    try:
+        lines = log.read_text("utf-8", "replace").split("\n")
+    except OSError:
+        return "no reason given"
+    return next((line for line in reversed(lines) if line.strip()), "no reason given")[:500]
+
+
 def _read_report(reader: int, deadline: float) -> str:
     ends = time.monotonic() + deadline
     text = b""
@@ -150,10 +156,10 @@ def _read_report(reader: int, deadline: float) -> str:
 
 
 def end_foreign(home: Path, deadline: float = STOP_DEADLINE) -> int | None:
-    """End the daemon that holds ``home``, whoever started it.
+    """End the daemon that holds ``home``, whoever started it, and wait until its process is gone.
 
-    Only the process that holds the lock of that home is touched, so a number that the system gave
-    to another program meanwhile is never hit.
+    Only the process that holds the lock of that home is touched, through a handle that stays with
+    that process, so a number that the system gave to another program meanwhile is never hit.
 
     Returns:
         Its process id, or None when nobody held the home.
@@ -164,14 +170,19 @@ def end_foreign(home: Path, deadline: float = STOP_DEADLINE) -> int | None:
     pid = holder(home)
     if pid is None:
         return None
-    for number, patience in ((signal.SIGTERM, deadline), (signal.SIGKILL, KILL_DEADLINE)):
+    try:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return None
+    try:
         if holder(home) != pid:
-            return pid
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, number)
-        ends = time.monotonic() + patience
-        while time.monotonic() < ends:
-            if holder(home) != pid:
+            return None
+        for number, patience in ((signal.SIGTERM, deadline), (signal.SIGKILL, KILL_DEADLINE)):
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(handle, number)
+            # the handle becomes readable when the process ends
+            if select.select([handle], [], [], patience)[0]:
                 return pid
-            time.sleep(POLL)
+    finally:
+        os.close(handle)
     raise NotRunning(f"process {pid} of {home} does not end", hint=f"end it with `kill -9 {pid}`")

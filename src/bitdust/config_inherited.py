@@ -188,10 +188,6 @@ def inherited_settings() -> list[Setting]:
             ("tcp-port", Port(), 6661),
         ),
         *_kept(
-            "services/ip-port-responder",
-            ("enabled", Bool(), True),
-        ),
-        *_kept(
             "services/joint-postman",
             ("enabled", Bool(), True),
         ),
@@ -293,7 +289,6 @@ def inherited_settings() -> list[Setting]:
         *_kept(
             "services/udp-datagrams",
             ("enabled", Bool(), True),
-            ("udp-port", Port(), 8882),
         ),
         *_kept(
             "services/udp-transport",

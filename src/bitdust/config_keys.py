@@ -154,6 +154,12 @@ def _network() -> list[Setting]:
             "Name under which others reach this identity server; 127.0.0.1 if empty.",
         ),
         Setting(f"{server}/web-port", Port(), 8084, "HTTP port of the identity server."),
+        Setting(
+            "services/udp-datagrams/udp-port",
+            Port(),
+            8882,
+            "UDP port on which others ask for their address (STUN); a free one if it is taken.",
+        ),
         Setting("services/network/enabled", Bool(), True, "Connect to other nodes at all."),
         Setting(f"{tcp}/enabled", Bool(), True, "Talk to other nodes over TCP."),
         Setting(
@@ -172,6 +178,7 @@ def _switches() -> list[Setting]:
         "employer": "Keep suppliers hired and connected.",
         "gateway": "Hold sessions with other nodes.",
         "identity-propagate": "Bring the own identity to its identity servers.",
+        "ip-port-responder": "Tell other nodes under which address they are seen (STUN).",
         "keys-registry": "Keep keys on this machine.",
         "keys-storage": "Store the other own keys at the suppliers, under the master key.",
         "list-files": "Answer what the catalog holds, and run transfers.",

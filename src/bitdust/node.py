@@ -37,7 +37,7 @@ from bitdust.identity import (
 )
 from bitdust.ids import IDURL, GlobalID
 from bitdust.machine import MachineTable
-from bitdust.network import Endpoint, Network
+from bitdust.network import ContactState, Endpoint, Network
 from bitdust.node_services import RECOVERING, service_parts
 from bitdust.servers import HttpServer, WebSocketServer
 from bitdust.services import ServiceRunner, Traffic, known_services
@@ -47,6 +47,9 @@ from bitdust.world import RealWorld, World
 
 RECOVERY_WAIT = 30.0
 """Seconds ``identity_recover`` waits for the catalog; it goes on by itself after that."""
+RECONNECT_WAIT = 5.0
+"""Seconds ``network_reconnect`` waits for the nodes that were connected."""
+
 log = structlog.get_logger(component="node")
 
 
@@ -90,6 +93,8 @@ class Node:
         self.files: Files | None = None
         self.host = "127.0.0.1"
         """Under which others reach this node, as ``service_network`` found."""
+        self.stun_port = 0
+        """UDP port of the own STUN responder, 0 while there is none."""
         self.traffic = Traffic(self.clock)
         self.machines = MachineTable()
         self._leaving = False
@@ -190,6 +195,34 @@ class Node:
         """Wait until somebody asks to stop; True when the process shall start again."""
         await self._stopping.wait()
         return self._restart
+
+    async def reconnect(self) -> int:
+        """Look for the own address anew, end all connections and make the wanted ones again.
+
+        What is under way on a connection comes to its end first.
+
+        Returns:
+            How many nodes are connected again, after a few seconds at most.
+
+        Raises:
+            NoIdentity: there is no identity yet.
+            ServiceOff: the network is switched off.
+        """
+        network = self.require_network()
+        if await self.world.address(self.settings) != self.host:
+            await asyncio.shield(self.services.begin({"network"}))
+            network = self.require_network()
+        kept = [node_id for node_id, status in network.statuses().items() if status.kept]
+        for node_id in network.statuses():
+            network.disconnect(node_id)
+        for node_id in kept:
+            network.keep(node_id)
+        ends = self.clock.monotonic() + RECONNECT_WAIT
+        while True:
+            online = [n for n in kept if network.status(n).state is ContactState.ONLINE]
+            if len(online) == len(kept) or self.clock.monotonic() > ends:
+                return len(online)
+            await self.clock.sleep(0.05)
 
     def restore_folder(self) -> Path:
         """Where downloads go when no destination is named."""

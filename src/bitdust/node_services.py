@@ -23,6 +23,7 @@ from bitdust.network import Endpoint, Handler, Network, Transport
 from bitdust.servers import NameHost
 from bitdust.services import Part, ServicePort
 from bitdust.storage import Files, KeySafe, Storage
+from bitdust.stun import LAYER_STUN, StunResponder
 from bitdust.supply import CustomerService, FragmentStore, SupplierService
 
 if TYPE_CHECKING:
@@ -127,6 +128,38 @@ class DhtPart(NodePart):
 
     def healthy(self) -> bool:
         return self._node.dht is not None and self._node.dht.port > 0
+
+
+class ResponderPart(NodePart):
+    """``service_ip_port_responder``: tells others their address, and lets them find it."""
+
+    def __init__(self, node: Node) -> None:
+        super().__init__(node)
+        self._responder: StunResponder | None = None
+        self._topic = b""
+
+    def obstacle(self) -> str:
+        return "" if self._node.world.has_udp else "datagrams cannot be used here"
+
+    async def start(self) -> None:
+        node, dht = self._node, self._node.require_dht()
+        private = node.settings.get_bool("services/entangled-dht/private-network")
+        self._responder = StunResponder(
+            node.host if private else "0.0.0.0",  # noqa: S104 - those who ask are anywhere
+            node.settings.get_int("services/udp-datagrams/udp-port"),
+        )
+        port = node.stun_port = await self._responder.start()
+        self._topic = layer_topic(LAYER_STUN, dht.network)
+        dht.announce(self._topic, port)
+
+    async def stop(self) -> None:
+        responder, self._responder = self._responder, None
+        self._node.stun_port = 0
+        if self._topic and self._node.dht is not None:
+            self._node.dht.withdraw(self._topic)
+        self._topic = b""
+        if responder is not None:
+            await responder.stop()
 
 
 class IdentityServerPart(NodePart):
@@ -533,6 +566,7 @@ def service_parts(node: Node) -> dict[str, Part]:
         "keys_registry": KeysPart(node),
         "tcp_connections": tcp,
         "entangled_dht": DhtPart(node),
+        "ip_port_responder": ResponderPart(node),
         "identity_server": IdentityServerPart(node),
         "gateway": gateway,
         "identity_propagate": PropagatePart(node),

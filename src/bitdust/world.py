@@ -27,6 +27,8 @@ class World(Protocol):
 
     clock: Clock
     random: Random
+    has_udp: bool
+    """Whether datagrams can be sent and received."""
 
     def pool(self) -> Executor:
         """A new bounded pool for blocking calls."""
@@ -55,6 +57,7 @@ class RealWorld:
     def __init__(self) -> None:
         self.clock: Clock = SystemClock()
         self.random: Random = SystemRandom()
+        self.has_udp = True
 
     def pool(self) -> Executor:
         return ThreadPoolExecutor(POOL_THREADS, "bitdust")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
+from bitdust.api.envelope import Answer
 from bitdust.api.parameters import Range
 from bitdust.api.registry import GET, operation
 from bitdust.errors import NetworkError
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 
 _PROTOCOLS = {"protocols": ["tcp", "udp", "proxy"]}
 _CONNECTED = "CONNECTED"
+_STUN_LOOKUP = 5.0
+_STUN_SERVERS = 10
+_KNOWN_PORTS = {"known-nodes": (14441, "udp_port")}
 
 
 @operation(GET("/network/connected/v1"), cli="network connected")
@@ -200,6 +204,125 @@ async def network_status(
         proxy=proxy,
         dht=dht,
     )
+
+
+@operation(GET("/network/reconnect/v1"), cli="network reconnect")
+async def network_reconnect(node: Node) -> Answer:
+    """Look for this machine's address anew, and make all connections again.
+
+    Requests that are under way come to their end; uploads and downloads go on.
+
+    Returns:
+        `connections`, the number of nodes that are connected again.
+
+    Raises:
+        NoIdentity: there is no identity yet.
+        ServiceOff: the network is switched off.
+
+    Source: BitDust API, third generation, network_reconnect.
+    """
+    return Answer({"connections": await node.reconnect()}, message="reconnected")
+
+
+@operation(GET("/network/stun/v1"), cli="network stun")
+async def network_stun(
+    node: Node,
+    *,
+    udp_port: Annotated[int, Range(0, 65535)] | None = None,
+    dht_port: Annotated[int, Range(0, 65535)] | None = None,
+) -> dict[str, Any]:
+    """Find out under which address other machines see this one.
+
+    Nodes that offer it are found through the DHT and asked over UDP.
+
+    Args:
+        udp_port: port to ask from; any free one if it is left out.
+        dht_port: accepted for older clients; the DHT's own port is used.
+
+    Returns:
+        `result`, `ip`, `port`, `type` and `details`. The type is `open` (no address translation),
+        `cone`, `symmetric`, or `unknown` after a single answer; `details` holds what each node
+        said.
+
+    Raises:
+        ServiceOff: the DHT is switched off.
+        PortInUse: the port is taken.
+        NetworkError: no node offers it, or none answered.
+
+    Source: BitDust API, third generation, network_stun.
+    """
+    from bitdust.dht import layer_topic
+    from bitdust.stun import LAYER_STUN, find_address
+
+    del dht_port
+    dht = node.require_dht()
+    found = await dht.peers(layer_topic(LAYER_STUN, dht.network), _STUN_LOOKUP, _STUN_SERVERS)
+    own = {("127.0.0.1", node.stun_port), (node.host, node.stun_port)}
+    others = [server for server in found if server not in own and ":" not in server[0]]
+    if not others:
+        raise NetworkError(
+            "no node that tells addresses was found",
+            hint="wait until the DHT knows more nodes; see `bitdust network info`",
+        )
+    node.random.shuffle(others)
+    finding = await find_address(others, node.random, port=udp_port or 0)
+    return {
+        "result": "stun-success",
+        "type": finding.kind,
+        "ip": finding.host,
+        "port": finding.port,
+        "details": [
+            {"server": f"{server[0]}:{server[1]}", "ip": seen[0], "port": seen[1]}
+            for server, seen in finding.answers.items()
+        ],
+    }
+
+
+@operation(GET("/network/configuration/v1"), cli="network configuration")
+async def network_configuration(node: Node) -> dict[str, Any]:
+    """Show which network this node belongs to, and how its services are set up.
+
+    Returns:
+        `name`, `label`, `maintainer`, `contact_email` and `current_network`, and one object of
+        settings for each service that runs, such as `service_entangled_dht`. Addresses of known
+        nodes and servers are objects of `host` and `udp_port` or `web_port`.
+
+    Source: BitDust API, third generation, network_configuration.
+    """
+    private = node.settings.get_bool("services/entangled-dht/private-network")
+    name = "private" if private else "mainline"
+    shown: dict[str, Any] = {
+        "name": name,
+        "current_network": name,
+        "label": "A private network" if private else "BitTorrent mainline DHT",
+        "maintainer": "",
+        "contact_email": "",
+    }
+    keys = node.settings.keys()
+    for row in node.services.views():
+        if row["state"] == "ON":
+            branch = row["config_path"].rpartition("/")[0]
+            shown[row["name"]] = {
+                key.rpartition("/")[2].replace("-", "_"): _configured(node, key)
+                for key in keys
+                if key.rpartition("/")[0] == branch and not key.endswith("/enabled")
+            }
+    return shown
+
+
+def _configured(node: Node, key: str) -> Any:
+    value = node.settings.get(key)
+    if not isinstance(value, tuple):
+        return value
+    default, port_name = _KNOWN_PORTS.get(key.rpartition("/")[2], (80, "web_port"))
+    return [_place(text, default, port_name) for text in value]
+
+
+def _place(text: str, default: int, port_name: str) -> dict[str, Any]:
+    host, separator, port = text.rpartition(":")
+    if separator and port.isdigit():
+        return {"host": host, port_name: int(port)}
+    return {"host": text, port_name: default}
 
 
 @operation(

@@ -217,6 +217,20 @@ class Node(Protocol):
         """
         ...
 
+    @property
+    def host(self) -> str:
+        """Under which others reach this node."""
+        ...
+
+    @property
+    def stun_port(self) -> int:
+        """UDP port of the own STUN responder, 0 while there is none."""
+        ...
+
+    async def reconnect(self) -> int:
+        """End all connections and make the wanted ones again."""
+        ...
+
     def request_stop(self, restart: bool = False) -> None:
         """Begin to stop the process, and to start it again."""
         ...

@@ -12,6 +12,12 @@ SPECS = (
     Spec("keys_registry", (), "Keeps the keys on this machine."),
     Spec("tcp_connections", ("network",), "Carries bytes to other nodes: TLS over TCP.", False),
     Spec("entangled_dht", ("network",), "Takes part in the DHT.", False),
+    Spec(
+        "ip_port_responder",
+        ("entangled_dht",),
+        "Tells other nodes under which address they are seen (STUN).",
+        False,
+    ),
     Spec("identity_server", ("network",), "Serves identities of others over HTTP.", False),
     Spec("gateway", ("tcp_connections",), "Holds sessions with other nodes, and answers them."),
     Spec("identity_propagate", ("gateway",), "Brings the own identity to its identity servers."),

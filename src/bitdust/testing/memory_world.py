@@ -57,6 +57,7 @@ class MemoryWorld:
     def __init__(self, grid: Grid, host: str) -> None:
         self.clock: Clock = grid.clock
         self.random: Random = SystemRandom()
+        self.has_udp = False
         self._grid = grid
         self._host = host
         self.node_dht: MemoryDht | None = None

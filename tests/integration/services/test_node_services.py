@@ -54,7 +54,8 @@ def test_everything_runs_that_should(tmp_path: Path) -> None:
             alice = await grid.customer("alice")
             found = states(await ask(alice, "services_list"))
             off = {name for name, state in found.items() if state != "ON"}
-            assert off == {"supplier", "identity_server"}
+            assert found["ip_port_responder"] == "NOT_INSTALLED"  # no UDP in this world
+            assert off == {"supplier", "identity_server", "ip_port_responder"}
             assert states(await ask(grid.nodes["s0"], "services_list"))["my_data"] == "DEPENDS_OFF"
             for name in found.keys() - off:
                 assert await ask(alice, "service_health", service_name=name) is True, name
@@ -282,5 +283,76 @@ def test_listeners_have_queues(tmp_path: Path) -> None:
             (producer,) = await ask(node, "queue_producers_list")
             assert producer["queues"] == ["event&hook"]
             assert producer["produced"] == sum(node.events.counts.values())
+
+    run_virtual(scenario())
+
+
+def test_reconnecting(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with Grid(tmp_path) as grid:
+            for number in range(2):
+                await grid.supplier(f"s{number}")
+                grid.network.set_link("alice", f"s{number}", latency=0.01, rate=200_000.0)
+            alice = await grid.customer("alice", suppliers=2)
+            network = alice.require_network()
+            (tmp_path / "file").write_bytes(os.urandom(1_000_000))
+            work = asyncio.create_task(store(alice, tmp_path / "file", "file"))
+            await grid.until(
+                lambda: any(p.command == "fragment.put" for p in alice.traffic.packets())
+            )
+            before = set(network._connections)
+            envelope = await answer(alice, "network_reconnect")
+            assert envelope["message"] == "reconnected"
+            assert envelope["result"] == {"connections": 2}
+            assert (await work)["state"] == "stored"
+            await alice.require_customer().wait_ready(60.0)
+            assert alice.require_network() is network, "no service had to restart"
+            await grid.until(lambda: not before & network._connections)
+            # the new connection was there before the old one ended
+            assert "node-disconnected" not in alice.events.counts
+
+    run_virtual(scenario())
+
+
+def test_a_new_address_is_told_to_everybody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        async with Grid(tmp_path) as grid:
+            for number in range(2):
+                await grid.supplier(f"s{number}")
+            alice = await grid.customer("alice", suppliers=2)
+            before = alice.require_identity().document.contacts
+            world = alice.world
+
+            async def moved(settings: object) -> str:
+                return "alice-moved"
+
+            monkeypatch.setattr(world, "address", moved)
+            await ask(alice, "network_reconnect")
+            after = alice.require_identity().document.contacts
+            assert before == ("tcp://alice:7771",)
+            assert after == ("tcp://alice-moved:7771",)
+            await alice.require_customer().wait_ready(60.0)
+
+    run_virtual(scenario())
+
+
+def test_the_configuration_of_what_runs(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with Grid(tmp_path) as grid:
+            node = await grid.start(
+                "nobody", services__entangled_dht__known_nodes="seed.example:14441, other.example"
+            )
+            shown = await ask(node, "network_configuration")
+            assert shown["name"] == "mainline"
+            assert shown["service_entangled_dht"]["known_nodes"] == [
+                {"host": "seed.example", "udp_port": 14441},
+                {"host": "other.example", "udp_port": 14441},
+            ]
+            assert "service_supplier" not in shown
+            refused = await answer(node, "network_stun")
+            assert refused["code"] == "network"
+            assert "no node" in refused["errors"][0]
 
     run_virtual(scenario())

@@ -11,7 +11,7 @@ import math
 import re
 import types
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Annotated, Any, NewType, Union, get_args, get_origin
 
@@ -83,6 +83,8 @@ class InvalidParameters(InvalidInput):
 class Refused(Exception):
     """A raw value that does not fit; the text says why, without the name of the parameter."""
 
+
+_TEXT: Mapping[str, Any] = {"type": "string", "maxLength": MAX_TEXT}
 
 Converter = Callable[[object, Context], Any]
 
@@ -230,11 +232,19 @@ def _global_id(raw: object, context: Context) -> GlobalID:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """How one type of parameter is called, converted and shown by example."""
+    """How one type of parameter is called, converted, shown by example, and described.
+
+    Args:
+        label: what people call it.
+        convert: makes a typed value of what a caller gave.
+        example: a value that fits.
+        schema: the JSON values that fit, as JSON Schema.
+    """
 
     label: str
     convert: Converter
     example: Any
+    schema: Mapping[str, Any] = field(default_factory=dict)
 
 
 def kind_of(annotation: Any) -> Kind:
@@ -252,24 +262,40 @@ def kind_of(annotation: Any) -> Kind:
             if isinstance(mark, Range):
                 bounds = mark
     if annotation == Target:
-        return Kind("remote path, item id or version", _target, "master$alice@server-a.com:cat.png")
+        return Kind(
+            "remote path, item id or version",
+            _target,
+            "master$alice@server-a.com:cat.png",
+            _TEXT,
+        )
     if get_origin(annotation) in (Union, types.UnionType):
         members = [member for member in get_args(annotation) if member is not type(None)]
         if len(members) == 1:
             return kind_of(members[0])
         if set(members) == set(get_args(Target)):
             return kind_of(Target)
+    between = {"minimum": bounds.low, "maximum": bounds.high}
     simple: Mapping[Any, Kind] = {
-        str: Kind("text", _text, "abcd"),
-        Word: Kind("text or number", _word, "0"),
-        LocalPath: Kind("local path", _local_path, "/tmp/cat.png"),  # noqa: S108 - an example
-        bool: Kind("boolean", _boolean, True),
-        int: Kind("integer", _integer(bounds), 1),
-        float: Kind("number", _number(bounds), 10),
-        list[str]: Kind("list of texts", _texts, ["abcd"]),
-        RemotePath: Kind("remote path", _remote_path, "master$alice@server-a.com:cat.png"),
-        KeyID: Kind("key id", _key_id, "abcd1234$alice@server-a.com"),
-        GlobalID: Kind("global id or IDURL", _global_id, "carol@computer-c.net"),
+        str: Kind("text", _text, "abcd", _TEXT),
+        Word: Kind("text or number", _word, "0", {"type": ["string", "integer"]}),
+        LocalPath: Kind(
+            "local path",
+            _local_path,
+            "/tmp/cat.png",  # noqa: S108 - an example
+            {**_TEXT, "pattern": "^/"},
+        ),
+        bool: Kind("boolean", _boolean, True, {"type": "boolean"}),
+        int: Kind("integer", _integer(bounds), 1, {"type": "integer", **between}),
+        float: Kind("number", _number(bounds), 10, {"type": "number", **between}),
+        list[str]: Kind(
+            "list of texts",
+            _texts,
+            ["abcd"],
+            {"type": "array", "items": _TEXT, "maxItems": MAX_ITEMS},
+        ),
+        RemotePath: Kind("remote path", _remote_path, "master$alice@server-a.com:cat.png", _TEXT),
+        KeyID: Kind("key id", _key_id, "abcd1234$alice@server-a.com", _TEXT),
+        GlobalID: Kind("global id or IDURL", _global_id, "carol@computer-c.net", _TEXT),
     }
     if annotation not in simple:
         raise TypeError(f"an operation cannot have a parameter of type {annotation!r}")

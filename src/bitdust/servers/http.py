@@ -14,10 +14,9 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
-from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from bitdust.api.dispatch import dispatch, note_internal_failure
 from bitdust.api.envelope import failure
@@ -48,7 +47,7 @@ LARGE_ANSWER = 500
 
 PORT_SETTING = "interface/api/rest-http-port"
 RPC_PATH = "/rpc"
-_VERBS = ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"]
+OPENAPI_PATH = "/openapi.json"
 
 
 class HttpServer:
@@ -66,6 +65,7 @@ class HttpServer:
         self._node = node
         self._registry = registry
         self._rpc = JsonRpc(node, build_rpc_table(registry))
+        self._openapi: bytes | None = None
         self._secret = secret
         self.port = port
         self._server: EmbeddedServer | None = None
@@ -85,9 +85,9 @@ class HttpServer:
         listener = listen_on_loopback(self.port, PORT_SETTING)
         self.port = listener.getsockname()[1]
         grace = self._node.settings.get_float("interface/api/shutdown-timeout")
-        app = Starlette(routes=[Route("/{path:path}", self._handle, methods=_VERBS)])
         config = embedded_config(
-            app,
+            self._serve,
+            interface="asgi3",
             limit_concurrency=MAX_CONNECTIONS,
             timeout_keep_alive=KEEP_ALIVE,
             timeout_graceful_shutdown=max(1, round(grace)),
@@ -105,9 +105,17 @@ class HttpServer:
             await self._server.end(self._task)
         self._server = self._task = None
 
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request; every path is ours, so that none needs a router before it."""
+        if scope["type"] == "http":
+            response = await self._handle(Request(scope, receive))
+            await response(scope, receive, send)
+
     async def _handle(self, request: Request) -> Response:
         if request.method == "POST" and request.scope["path"].rstrip("/") == RPC_PATH:
             return await self._handle_rpc(request)
+        if request.method == "GET" and request.scope["path"] == OPENAPI_PATH:
+            return self._handle_openapi(request)
         started = time.perf_counter()
         try:
             envelope = await self._answer(request)
@@ -131,6 +139,17 @@ class HttpServer:
         except (TypeError, ValueError):
             body = encode(note_internal_failure(self._node, "http answer"), pretty=True)
         return Response(body, media_type="application/json")
+
+    def _handle_openapi(self, request: Request) -> Response:
+        try:
+            self._admit(request, _query(request))
+        except BitdustError as exc:
+            return Response(encode(failure(exc), pretty=True), media_type="application/json")
+        if self._openapi is None:
+            from bitdust.api.openapi import describe
+
+            self._openapi = encode(describe(self._registry, port=self.port), pretty=True)
+        return Response(self._openapi, media_type="application/json")
 
     async def _handle_rpc(self, request: Request) -> Response:
         try:

@@ -106,7 +106,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
             yield node
             assert holder(home) == pid, "the process died"
             log = (home / "logs" / "bitdust.log").read_text("utf-8")
-            assert "Traceback" not in log
+            assert "Traceback" not in log, log[max(0, log.index("Traceback") - 500) :][:4000]
     finally:
         os.kill(pid, signal.SIGTERM)
         ends = time.monotonic() + DEADLINE

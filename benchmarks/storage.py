@@ -1,11 +1,15 @@
-"""Upload and download through a network of separate processes, beside the unavoidable work alone.
+"""Upload and download through a network of separate processes, beside a plain reference.
 
-Usage: python benchmarks/storage.py [--size 1024] [--files 10000] [--suppliers 4]
+Usage: python benchmarks/storage.py [--size 1024] [--files 10000] [--suppliers 4] [--rounds 3]
                                     [--json FILE] [--markdown FILE] [--dir DIR]
 
 One large random file up and down; many small files up, up again unchanged, and down; the most
-memory of customer and suppliers in each phase; the bytes on the suppliers' disks. The same work is
-done by ``reference.py`` in the same run, and by restic where it is installed.
+memory of customer and suppliers in each phase; the bytes on the suppliers' disks. The core of the
+work is done by ``reference.py`` in the same run, and by restic where it is installed.
+
+Engine and reference take turns, with fresh data in every round, and the medians are compared with
+the spread beside them: on a machine that does other things a single pair of times says nothing.
+The reference is no lower bound; a ratio below 1 says that it overlaps its stages less well.
 """
 
 from __future__ import annotations
@@ -20,8 +24,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import reference
@@ -30,7 +36,7 @@ from measure import MIB, Phase, machine, measured
 
 CHUNK = 4 * MIB
 FILES_PER_FOLDER = 100
-HIRING_DEADLINE = 120.0
+UNCHANGED = "small unchanged"
 
 
 def make_large(path: Path, size: int) -> None:
@@ -117,37 +123,35 @@ class Engine:
         return Path(str(result["local_path"]))
 
 
-def run_engine(
-    work: Path, large: Path, size: int, small: Path, count: int, each: int, suppliers: int
+def engine_round(
+    network: Testnet, work: Path, number: int, large: Path, small: Path, paths: list[Path]
 ) -> list[Phase]:
-    """All phases of the engine; what comes back is compared."""
-    needed = f"{max(4096, 4 * (size + count * each) // MIB)} MB"
-    plan = Plan(suppliers=suppliers, customers=1, needed_space=needed, donated_space="64 GB")
-    with Testnet(work / "network", plan) as network:
-        engine = Engine(network, work)
-        api = network.api(f"{CUSTOMER}-1")
-        api.post("/file/create/v1", remote_path="large")
-        engine.upload("large up", large, "large", size, 1)
-        back = engine.download("large down", "large", size, 1)
-        if digest(back) != digest(large):
-            raise SystemExit("the large file came back changed")
-        back.unlink()
-        api.post("/file/create/v1", remote_path="small", as_folder=True)
-        total = count * each
-        engine.upload("small up", small, "small", total, count)
-        engine.upload("small unchanged", small, "small", total, count)
-        back = engine.download("small down", "small", total, count)
-        for path in small.rglob("*.bin"):
-            if (back / path.relative_to(small)).read_bytes() != path.read_bytes():
-                raise SystemExit(f"{path} came back changed")
-        shutil.rmtree(back)
-        return engine.phases
+    """All phases of the engine once; what comes back is compared."""
+    engine = Engine(network, work)
+    api = network.api(f"{CUSTOMER}-1")
+    size, total = large.stat().st_size, sum(path.stat().st_size for path in paths)
+    one, many = f"large-{number}", f"small-{number}"
+    api.post("/file/create/v1", remote_path=one)
+    engine.upload("large up", large, one, size, 1)
+    back = engine.download("large down", one, size, 1)
+    if digest(back) != digest(large):
+        raise SystemExit("the large file came back changed")
+    back.unlink()
+    api.post("/file/create/v1", remote_path=many, as_folder=True)
+    engine.upload("small up", small, many, total, len(paths))
+    engine.upload("small unchanged", small, many, total, len(paths))
+    back = engine.download("small down", many, total, len(paths))
+    for path in paths:
+        if (back / path.relative_to(small)).read_bytes() != path.read_bytes():
+            raise SystemExit(f"{path} came back changed")
+    shutil.rmtree(back)
+    return engine.phases
 
 
 def run_reference(
     work: Path, large: Path, size: int, paths: list[Path], each: int, suppliers: int
 ) -> dict[str, float]:
-    """Seconds of the unavoidable work, by the phase it stands beside."""
+    """Seconds of the reference, by the phase it stands beside."""
     seconds: dict[str, float] = {}
 
     def take(name: str) -> Iterator[None]:
@@ -202,28 +206,72 @@ def run_restic(work: Path, large: Path, small: Path) -> dict[str, float]:
     return seconds
 
 
-def rows(phases: list[Phase], plain: dict[str, float], restic: dict[str, float]) -> list[list[str]]:
+@dataclass
+class Result:
+    """One phase over all rounds.
+
+    Args:
+        phases: the engine's, one per round.
+        reference: seconds of the reference, one per round.
+        restic: seconds of restic, if it is there.
+    """
+
+    phases: list[Phase]
+    reference: list[float]
+    restic: float | None
+
+    @property
+    def seconds(self) -> float:
+        """The engine's median."""
+        return median(phase.seconds for phase in self.phases)
+
+    @property
+    def ratio(self) -> float | None:
+        """Engine by reference; nothing where the reference only looks at the files."""
+        first = self.phases[0]
+        if first.name == UNCHANGED or not self.reference:
+            return None
+        return self.seconds / median(self.reference)
+
+
+def _spread(values: list[float]) -> str:
+    return f"{median(values):.2f} s ({min(values):.2f} to {max(values):.2f})"
+
+
+def rows(results: list[Result]) -> list[list[str]]:
     """The table: one row per phase, the titles first."""
-    titles = ["phase", "time", "rate", "unavoidable", "ratio"]
-    if restic:
+    titles = ["phase", "median time (range)", "rate", "reference (range)", "ratio"]
+    with_restic = any(result.restic is not None for result in results)
+    if with_restic:
         titles.append("restic, local")
     titles += ["customer CPU", "suppliers CPU", "customer peak", "supplier peak", "on disks"]
     table = [titles]
-    for phase in phases:
-        per_second = phase.items / phase.seconds
+    for result in results:
+        phase = result.phases[0]
+        rate = (
+            f"{phase.moved / MIB / result.seconds:.0f} MiB/s"
+            if phase.items == 1
+            else f"{phase.items / result.seconds:,.0f} files/s"
+        )
         row = [
             phase.name,
-            f"{phase.seconds:.2f} s",
-            f"{phase.rate:.0f} MiB/s" if phase.items == 1 else f"{per_second:,.0f} files/s",
+            _spread([each.seconds for each in result.phases]),
+            rate,
+            _spread(result.reference),
+            "" if result.ratio is None else f"{result.ratio:.1f}",
         ]
-        beside = plain.get(phase.name)
-        row += [f"{beside:.2f} s", f"{phase.seconds / beside:.1f}"] if beside else ["", ""]
-        if restic:
-            row.append(f"{restic[phase.name]:.2f} s")
-        row += [f"{phase.cpu[group]:.1f} s" for group in ("customer", "suppliers")]
-        row += [f"{phase.peak[group] / MIB:.0f} MiB" for group in ("customer", "suppliers")]
-        disks = phase.extra.get("on_disks")
-        row.append("" if disks is None else f"{disks / MIB:.1f} MiB")
+        if with_restic:
+            row.append("" if result.restic is None else f"{result.restic:.2f} s")
+        row += [
+            f"{median(each.cpu[group] for each in result.phases):.1f} s"
+            for group in ("customer", "suppliers")
+        ]
+        row += [
+            f"{max(each.peak[group] for each in result.phases) / MIB:.0f} MiB"
+            for group in ("customer", "suppliers")
+        ]
+        disks = [each.extra["on_disks"] for each in result.phases if "on_disks" in each.extra]
+        row.append(f"{median(disks) / MIB:.1f} MiB" if disks else "")
         table.append(row)
     return table
 
@@ -237,7 +285,14 @@ def as_text(table: list[list[str]]) -> str:
     )
 
 
-def as_markdown(table: list[list[str]], command: str, size: int, count: int, each: int) -> str:
+def as_markdown(
+    table: list[list[str]],
+    command: str,
+    size: int,
+    count: int,
+    each: int,
+    load: tuple[float, float],
+) -> str:
     """The table with what is needed to judge and repeat it."""
     head, *body = ["| " + " | ".join(row) + " |" for row in table]
     line = "|" + "---|" * len(table[0])
@@ -248,6 +303,7 @@ def as_markdown(table: list[list[str]], command: str, size: int, count: int, eac
             "",
             f"Large: one random file of {size / MIB:,.0f} MiB.",
             f"Small: {count:,} random files of {each:,} bytes.",
+            f"Load of the machine before and after: {load[0]:.1f} and {load[1]:.1f}.",
             "",
             head,
             line,
@@ -264,60 +320,107 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=10_000, help="number of small files")
     parser.add_argument("--file-size", type=int, default=4096, help="bytes of each small file")
     parser.add_argument("--suppliers", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--dir", type=Path, help="work there instead of in a temporary folder")
     parser.add_argument("--json", type=Path, help="write all figures there")
     parser.add_argument("--markdown", type=Path, help="write the table there")
     options = parser.parse_args()
     size, count, each = options.size * MIB, options.files, options.file_size
     work = Path(tempfile.mkdtemp(prefix="bitdust-bench-", dir=options.dir))
+    before = os.getloadavg()[0]
     try:
-        print("making the input ...", file=sys.stderr)
-        large, small = work / "large.bin", work / "small"
-        make_large(large, size)
-        paths = make_small(small, count, each)
-        for name in ("reference", "engine", "restic"):
-            (work / name).mkdir()
-        print("the unavoidable work ...", file=sys.stderr)
-        plain = run_reference(work / "reference", large, size, paths, each, options.suppliers)
-        shutil.rmtree(work / "reference")
-        print("the engine ...", file=sys.stderr)
-        phases = run_engine(work / "engine", large, size, small, count, each, options.suppliers)
-        restic = run_restic(work / "restic", large, small)
+        results = measure(work, size, count, each, options.suppliers, options.rounds)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    table = rows(phases, plain, restic)
+    load = before, os.getloadavg()[0]
+    table = rows(results)
     print(as_text(table))
+    print(f"load of the machine before and after: {load[0]:.1f} and {load[1]:.1f}")
     if options.json:
-        options.json.write_text(json.dumps(figures(phases, plain, restic), indent=2) + "\n")
+        options.json.write_text(json.dumps(figures(results, load), indent=2) + "\n")
     if options.markdown:
-        command = "python benchmarks/storage.py " + " ".join(
+        names = ("size", "files", "file-size", "suppliers", "rounds")
+        given = {name: getattr(options, name.replace("-", "_")) for name in names}
+        words = [
             f"--{name} {value}"
-            for name, value in (("size", options.size), ("files", count), ("file-size", each))
+            for name, value in given.items()
             if value != parser.get_default(name.replace("-", "_"))
+        ]
+        command = " ".join(["python benchmarks/storage.py", *words])
+        options.markdown.write_text(as_markdown(table, command, size, count, each, load))
+
+
+def measure(
+    work: Path, size: int, count: int, each: int, suppliers: int, rounds: int
+) -> list[Result]:
+    """Run all rounds; engine and reference change places from round to round."""
+    needed = f"{max(4096, 4 * rounds * (size + count * each) // MIB)} MB"
+    plan = Plan(suppliers=suppliers, customers=1, needed_space=needed, donated_space="256 GB")
+    engine: list[list[Phase]] = []
+    plain: list[dict[str, float]] = []
+    restic: dict[str, float] = {}
+    with Testnet(work / "network", plan) as network:
+        for number in range(rounds):
+            place = work / f"round-{number}"
+            large, small = place / "large.bin", place / "small"
+            for folder in (place, place / "reference", place / "engine", place / "restic"):
+                folder.mkdir()
+            make_large(large, size)
+            paths = make_small(small, count, each)
+
+            def reference_turn(
+                place: Path = place, large: Path = large, paths: list[Path] = paths
+            ) -> None:
+                plain.append(
+                    run_reference(place / "reference", large, size, paths, each, suppliers)
+                )
+
+            def engine_turn(
+                place: Path = place,
+                number: int = number,
+                large: Path = large,
+                small: Path = small,
+                paths: list[Path] = paths,
+            ) -> None:
+                engine.append(engine_round(network, place / "engine", number, large, small, paths))
+
+            turns = [reference_turn, engine_turn]
+            for turn in turns if number % 2 == 0 else reversed(turns):
+                print(f"round {number + 1}: {turn.__name__} ...", file=sys.stderr)
+                turn()
+            if number == rounds - 1:
+                restic = run_restic(place / "restic", large, small)
+            shutil.rmtree(place)
+    return [
+        Result(
+            [phases[index] for phases in engine],
+            [seconds[phase.name] for seconds in plain],
+            restic.get(phase.name),
         )
-        options.markdown.write_text(as_markdown(table, command.strip(), size, count, each))
+        for index, phase in enumerate(engine[0])
+    ]
 
 
-def figures(
-    phases: list[Phase], plain: dict[str, float], restic: dict[str, float]
-) -> dict[str, Any]:
+def figures(results: list[Result], load: tuple[float, float]) -> dict[str, Any]:
     """All figures, for programs."""
     return {
         "machine": machine(),
+        "load": load,
         "phases": [
             {
-                "name": phase.name,
-                "bytes": phase.moved,
-                "files": phase.items,
-                "seconds": phase.seconds,
-                "reference_seconds": plain.get(phase.name),
-                "ratio": phase.seconds / plain[phase.name] if plain.get(phase.name) else None,
-                "restic_seconds": restic.get(phase.name),
-                "cpu_seconds": phase.cpu,
-                "peak_bytes": phase.peak,
-                **phase.extra,
+                "name": result.phases[0].name,
+                "bytes": result.phases[0].moved,
+                "files": result.phases[0].items,
+                "median_seconds": result.seconds,
+                "seconds": [phase.seconds for phase in result.phases],
+                "reference_seconds": result.reference,
+                "ratio": result.ratio,
+                "restic_seconds": result.restic,
+                "cpu_seconds": [phase.cpu for phase in result.phases],
+                "peak_bytes": [phase.peak for phase in result.phases],
+                "rounds": [phase.extra for phase in result.phases],
             }
-            for phase in phases
+            for result in results
         ],
     }
 

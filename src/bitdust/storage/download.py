@@ -132,6 +132,7 @@ class Restorer:
         self._writer: FileWriter | None = None
         self._tree: TreeWriter | None = None
         self._payloads: list[memoryview] = []
+        self._way: tuple[tuple[bytes, ...] | None, Path | None] = (None, None)
         self._last: tuple[int, bytes] = (-1, b"")
         self._spaces: list[FragmentSpace] = []
         self._fetching = asyncio.Semaphore(WINDOWS_AHEAD)
@@ -161,8 +162,10 @@ class Restorer:
                 self._job.check()
                 ahead.append(asyncio.create_task(self._load(windows), name="fetch window"))
                 await in_pool(self._pool, self._write, window)
+                window.content.clear()
                 if window.payload is not None:
                     self._payloads.append(window.payload)
+                    window.payload = None
             await in_pool(self._pool, self._tree.finish)
         except OSError as exc:
             raise local_error(exc, repr(str(self._destination))) from exc
@@ -215,14 +218,22 @@ class Restorer:
 
     def _local(self, step: _Step) -> Path | None:
         """Where the file would be, if the way there exists and leads through no links."""
-        path = self._destination.joinpath(*map(os.fsdecode, step.segments))
+        folder = step.segments[:-1]
+        if self._way[0] != folder:
+            # asked once a folder: what is made there meanwhile was made by this download
+            self._way = (folder, self._way_to(folder))
+        way = self._way[1]
+        return way / os.fsdecode(step.segments[-1]) if way is not None else None
+
+    def _way_to(self, folder: tuple[bytes, ...]) -> Path | None:
+        names = [os.fsdecode(name) for name in folder]
+        way = self._destination.joinpath(*names)
         try:
             straight = os.path.realpath(self._destination)
-            way = os.path.realpath(path.parent, strict=True)
+            real = os.path.realpath(way, strict=True)
         except (OSError, ValueError):
             return None
-        expected = os.path.join(straight, *map(os.fsdecode, step.segments[:-1]))
-        return path if way == os.path.normpath(expected) else None
+        return way if real == os.path.normpath(os.path.join(straight, *names)) else None
 
     @staticmethod
     def _is_there(path: Path, entry: Entry) -> bool:

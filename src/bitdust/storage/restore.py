@@ -53,7 +53,11 @@ class FileWriter:
         self.position = 0
         self._part = part_name(os.fsdecode(name), size, digest).encode()
         self._fd = os.open(self._part, _OPEN_PART, 0o600, dir_fd=dir_fd)
-        if not stat.S_ISREG(os.fstat(self._fd).st_mode):
+        st = os.fstat(self._fd)
+        # bytes that an interrupted download left and that were not looked at yet
+        self._left = st.st_size
+        self._ends_in_hole = False
+        if not stat.S_ISREG(st.st_mode):
             os.close(self._fd)
             raise OSError(f"{self._part.decode()} is in the way and is not a file")
 
@@ -67,7 +71,7 @@ class FileWriter:
         Returns:
             How many pieces need not be fetched again.
         """
-        left = os.fstat(self._fd).st_size
+        left = self._left
         kept = 0
         for chunk_id, length in pieces:
             if length > left - self.position:
@@ -78,14 +82,17 @@ class FileWriter:
             self._hasher.update(data)
             self.position += length
             kept += 1
-        os.ftruncate(self._fd, self.position)
-        os.lseek(self._fd, self.position, os.SEEK_SET)
+        if left:
+            os.ftruncate(self._fd, self.position)
+            os.lseek(self._fd, self.position, os.SEEK_SET)
+            self._left = 0
         return kept
 
     def write(self, data: bytes | memoryview) -> None:
         """Append the next bytes; long runs of zeros become holes."""
-        if not self.position and os.fstat(self._fd).st_size:
+        if self._left:
             os.ftruncate(self._fd, 0)
+            self._left = 0
         self._hasher.update(data)
         view = memoryview(data)
         # bytes compare as memcmp does, views byte by byte
@@ -97,6 +104,7 @@ class FileWriter:
         ):
             self._write_sparse(view)
         else:
+            self._ends_in_hole = False
             while view:
                 view = view[os.write(self._fd, view) :]
         self.position += len(data)
@@ -106,7 +114,9 @@ class FileWriter:
             piece = view[start : start + len(_HOLE)]
             if bytes(piece) == _HOLE[: len(piece)]:
                 os.lseek(self._fd, len(piece), os.SEEK_CUR)
+                self._ends_in_hole = True
             else:
+                self._ends_in_hole = False
                 while piece:
                     piece = piece[os.write(self._fd, piece) :]
 
@@ -122,7 +132,8 @@ class FileWriter:
                 "a restored file does not match the hash in its manifest",
                 hint="start the download again; if it repeats, the stored data is damaged",
             )
-        os.ftruncate(self._fd, self._size)
+        if self._ends_in_hole or self._left:
+            os.ftruncate(self._fd, self._size)
         os.fchmod(self._fd, mode)
         os.utime(self._fd, ns=(mtime_ns, mtime_ns))
         os.close(self._fd)

@@ -145,7 +145,7 @@ class Node:
             )
         async with self._changing:
             await self.services.apply()
-        for name in self.services.graph.order:
+        for name in ("gateway", "entangled_dht", "identity_server"):
             failure = self.services.failure(name)
             if isinstance(failure, PortInUse):
                 # a mistake in the settings is told at once; whatever else failed is tried again

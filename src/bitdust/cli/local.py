@@ -209,6 +209,11 @@ LOCAL_COMMANDS: tuple[click.Command, ...] = (
         "bitdust.cli.demo_command",
     ),
     Deferred(
+        "doctor",
+        "Look for what is wrong with the node, its network and its data.",
+        "bitdust.cli.doctor",
+    ),
+    Deferred(
         "passphrase",
         "Set, change or remove the passphrase of the master key.",
         "bitdust.cli.passphrase",

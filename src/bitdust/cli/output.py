@@ -24,6 +24,10 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "customers_ping": ("position", "global_id", "answered", "contact_state"),
     "connections_list": ("proto", "state", "global_id", "host", "bytes_sent", "bytes_received"),
     "streams_list": ("proto", "stream_id", "type", "bytes_current", "bytes_total", "progress"),
+    "services_list": ("name", "state", "enabled", "healthy", "reason"),
+    "automats_list": ("index", "name", "id", "state", "timers", "details"),
+    "packets_list": ("direction", "command", "label", "global_id", "size", "seconds"),
+    "transfers_list": ("position", "global_id", "outgoing", "incoming"),
     "identity_cache_list": ("global_id", "revision", "date", "contacts"),
 }
 """Columns of lists, by method; the others show what fits."""

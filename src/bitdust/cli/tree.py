@@ -16,6 +16,7 @@ from bitdust.cli.runner import registry_of, shared_options, shell_of
 from bitdust.errors import LocalFileError
 
 NOUNS: Mapping[str, str] = {
+    "automat": "State machines of the node.",
     "config": "Settings of the node.",
     "connection": "Connections to other nodes.",
     "customer": "Nodes whose data this one stores.",
@@ -28,12 +29,14 @@ NOUNS: Mapping[str, str] = {
     "identity": "Your identity and the cache of other people's.",
     "key": "Keys on this machine.",
     "network": "State of the network.",
-    "packet": "Counters of network traffic.",
+    "packet": "Requests under way, and counters of network traffic.",
     "process": "The process of the node.",
+    "queue": "What waits for listeners.",
     "service": "Services of the node.",
     "space": "Space donated, consumed and used on the disk.",
     "stream": "Data on its way.",
     "supplier": "Nodes that store your data.",
+    "transfer": "Fragments on their way.",
 }
 _OPTION_NAMES = {"wait_result": "wait"}
 _LONG_JOBS = frozenset({"file_upload_start", "file_download_start"})

@@ -7,11 +7,13 @@ import socket
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager, suppress
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
 import structlog
 import uvicorn
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bitdust.clock import Clock
 from bitdust.errors import PortInUse
@@ -126,7 +128,7 @@ class NameHost:
             listener.close()
             raise
         config = embedded_config(
-            self._names.app,
+            self._dated(self._names.app),
             limit_concurrency=MAX_CONNECTIONS,
             timeout_keep_alive=KEEP_ALIVE,
             timeout_graceful_shutdown=1,
@@ -135,6 +137,20 @@ class NameHost:
         self._server = EmbeddedServer(config)
         self._task = await self._server.begin(listener, "name server")
         self._log.info("identity server is up", host=self._host, port=self._port)
+
+    def _dated(self, app: ASGIApp) -> ASGIApp:
+        """The same with a ``Date`` in every answer, by which nodes can check their clocks."""
+
+        async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+            async def send_dated(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    date = formatdate(self._clock.now(), usegmt=True).encode("ascii")
+                    message = {**message, "headers": [*message["headers"], (b"date", date)]}
+                await send(message)
+
+            await app(scope, receive, send_dated)
+
+        return serve
 
     async def stop(self) -> None:
         """Stop serving and close the file."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bitdust.api.envelope import Answer
 from bitdust.api.parameters import LocalPath
 from bitdust.api.registry import DELETE, GET, POST, operation
+from bitdust.errors import InvalidInput
 from bitdust.ids import GlobalID
 
 if TYPE_CHECKING:
@@ -99,6 +100,8 @@ async def identity_backup(
     Source: BitDust API, third generation, identity_backup.
     """
     path = Path(destination_filepath)
+    if not path.name:
+        raise InvalidInput(f"destination_filepath: {destination_filepath!r} names no file")
     await node.require_identity().backup(path, overwrite=overwrite)
     return Answer({"local_path": str(path)}, message=_KEEP_SAFE)
 

@@ -12,8 +12,9 @@ from bitdust.client.sync import Client
 
 if TYPE_CHECKING:
     from bitdust.client.aio import AsyncClient
+    from bitdust.client.jobs import Job, Progress
 
-__all__ = ["AsyncClient", "Client"]
+__all__ = ["AsyncClient", "Client", "Job", "Progress"]
 
 
 def __getattr__(name: str) -> object:
@@ -21,4 +22,8 @@ def __getattr__(name: str) -> object:
         from bitdust.client.aio import AsyncClient
 
         return AsyncClient
+    if name in ("Job", "Progress"):
+        from bitdust.client import jobs
+
+        return getattr(jobs, name)
     raise AttributeError(name)

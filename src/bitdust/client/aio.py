@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from itertools import count
+from os.path import normpath
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -17,7 +18,9 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from bitdust.api.envelope import error_from
 from bitdust.api.secret import read_secret
-from bitdust.config import Settings
+from bitdust.client.aio_operations import AsyncOperations
+from bitdust.client.jobs import Job
+from bitdust.config import Settings, default_home
 from bitdust.errors import AccessDenied, DeadlineExceeded, NotFound, NotRunning
 
 MAX_ANSWER = 256 * 1024 * 1024
@@ -26,15 +29,18 @@ MAX_EVENTS = 10_000
 CONNECT_TIMEOUT = 10.0
 
 
-class AsyncClient:
+class AsyncClient(AsyncOperations):
     """Calls operations of a running node; use it as ``async with AsyncClient(home) as client``.
 
+    Every operation is a method, such as ``await client.file_info("0/0/1")``; ``file_upload`` and
+    ``file_download`` give jobs.
+
     Args:
-        home: the node's home folder.
+        home: the node's home folder; ``$BITDUST_HOME`` or ``~/.bitdust`` when not given.
     """
 
-    def __init__(self, home: Path) -> None:
-        self.home = home
+    def __init__(self, home: Path | None = None) -> None:
+        self.home = default_home() if home is None else home
         self._connection: ClientConnection | None = None
         self._reader: asyncio.Task[None] | None = None
         self._numbers = count(1)
@@ -91,6 +97,64 @@ class AsyncClient:
             DeadlineExceeded: it did not answer in time.
             BitdustError: whatever the operation raised.
         """
+        return await self._call(method, arguments, timeout)
+
+    async def ask(self, method: str, arguments: dict[str, Any]) -> Any:
+        """Call an operation; ``call`` with the parameters in a dictionary."""
+        given = {name: value for name, value in arguments.items() if value is not None}
+        return await self._call(method, given, None)
+
+    def file_upload(self, local_path: str, remote_path: str) -> Job:
+        """Upload a file or folder, and watch it.
+
+        Args:
+            local_path: the file or folder on this machine.
+            remote_path: where it goes in the catalog.
+
+        Returns:
+            A job: iterate over its progress, await its result.
+        """
+        given = {"local_path": local_path, "remote_path": remote_path, "wait_result": True}
+
+        async def look() -> list[dict[str, Any]]:
+            jobs = await self.files_uploads(include_pending=False)
+            return list(jobs["running"])
+
+        return Job(
+            self.ask("file_upload_start", given),
+            look,
+            lambda: self.file_upload_stop(remote_path),
+            lambda row: bool(row.get("source_path") == normpath(local_path)),
+        )
+
+    def file_download(self, remote_path: str, destination_path: str | None = None) -> Job:
+        """Download a file, a folder or a version, and watch it.
+
+        Args:
+            remote_path: what is wanted.
+            destination_path: folder to put it into; the node's default when not given.
+
+        Returns:
+            A job: iterate over its progress, await its result.
+        """
+        given = {
+            "remote_path": remote_path,
+            "destination_path": destination_path,
+            "wait_result": True,
+        }
+
+        def about(row: dict[str, Any]) -> bool:
+            names = (row.get("remote_path"), row.get("backup_id"), row.get("path_id"))
+            return remote_path in names
+
+        return Job(
+            self.ask("file_download_start", given),
+            self.files_downloads,
+            lambda: self.file_download_stop(remote_path),
+            about,
+        )
+
+    async def _call(self, method: str, arguments: dict[str, Any], timeout: float | None) -> Any:
         if self._connection is None or self._reader is None or self._reader.done():
             raise NotRunning("the connection to the node is closed")
         number = next(self._numbers)

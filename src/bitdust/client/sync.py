@@ -1,16 +1,21 @@
-"""A blocking client over HTTP, small enough for the command line to start quickly."""
+"""A blocking client over HTTP, small enough for the command line to start quickly.
+
+As a context manager it keeps one connection for each thread that uses it open.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from threading import get_ident
+from typing import TYPE_CHECKING, Any, Self
 
 from bitdust.api.envelope import error_from
 from bitdust.api.registry import Operation, Registry, build_registry
 from bitdust.api.secret import read_secret
-from bitdust.config import Settings
+from bitdust.client.operations import Operations
+from bitdust.config import Settings, default_home
 from bitdust.errors import (
     AccessDenied,
     BitdustError,
@@ -19,32 +24,55 @@ from bitdust.errors import (
     NotRunning,
 )
 
+if TYPE_CHECKING:
+    from http.client import HTTPConnection
+    from socket import socket
+    from types import TracebackType
+
 HOST = "127.0.0.1"
 DEFAULT_TIMEOUT = 60.0
 MAX_ANSWER = 256 * 1024 * 1024
 """Bytes of the longest answer that is read."""
 
 
-class Client:
+class Client(Operations):
     """Calls operations of the node that runs in a home folder; safe to use from several threads.
 
+    Every operation is a method, such as ``client.file_info("0/0/1")``. In a ``with`` block
+    connections stay open between calls; else each call makes its own.
+
     Args:
-        home: the node's home folder.
+        home: the node's home folder; ``$BITDUST_HOME`` or ``~/.bitdust`` when not given.
         registry: the operations, built when not given.
         timeout: seconds to wait for an answer, None for ever.
     """
 
     def __init__(
         self,
-        home: Path,
+        home: Path | None = None,
         *,
         registry: Registry | None = None,
         timeout: float | None = DEFAULT_TIMEOUT,
     ) -> None:
-        self.home = home
+        self.home = default_home() if home is None else home
         self._registry = registry or build_registry()
         self._timeout = timeout
-        self._settings = Settings(home)
+        self._settings = Settings(self.home)
+        self._kept: dict[int, HTTPConnection] | None = None
+
+    def __enter__(self) -> Self:
+        self._kept = {}
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        kept, self._kept = self._kept or {}, None
+        for connection in kept.values():
+            connection.close()
 
     def call(self, method: str, **arguments: Any) -> Any:
         """Call an operation.
@@ -60,6 +88,10 @@ class Client:
             NotRunning: no node answers.
             BitdustError: whatever the operation raised.
         """
+        return self.ask(method, arguments)
+
+    def ask(self, method: str, arguments: Mapping[str, Any]) -> Any:
+        """Call an operation; ``call`` with the parameters in a mapping."""
         envelope = self.envelope(method, arguments)
         if envelope.get("status") != "OK":
             raise error_from(envelope)
@@ -111,7 +143,7 @@ class Client:
     def _exchange(
         self, called: Operation[..., Any], arguments: Mapping[str, Any], timeout: float | None
     ) -> bytes:
-        from http.client import HTTPConnection, HTTPException
+        from http.client import HTTPException
         from urllib.parse import urlencode
 
         route = next(route for route in called.routes if "{" not in route.path)
@@ -123,10 +155,14 @@ class Client:
         else:
             body = json.dumps(arguments).encode("ascii")
             headers["Content-Type"] = "application/json"
-        connection = HTTPConnection(HOST, self.port, timeout=timeout)
+        connection = self._connection(timeout)
+        keep = False
         try:
             connection.request(route.verb, target, body, headers)
-            return connection.getresponse().read(MAX_ANSWER)
+            response = connection.getresponse()
+            answer = response.read(MAX_ANSWER)
+            keep = self._kept is not None and response.isclosed()
+            return answer
         except TimeoutError:
             raise DeadlineExceeded(
                 f"the node did not answer {called.name} within {timeout:g} s"
@@ -139,7 +175,35 @@ class Client:
                 hint=f"it may be stopping; its log is in {self.home / 'logs'}",
             ) from exc
         finally:
-            connection.close()
+            if not keep:
+                self._forget(connection)
+
+    def _connection(self, timeout: float | None) -> HTTPConnection:
+        """A connection to the node: this thread's, if it is kept and still whole, or a new one."""
+        from http.client import HTTPConnection
+
+        kept = self._kept
+        connection = kept.get(get_ident()) if kept is not None else None
+        if connection is not None and connection.sock is not None:
+            if not _is_readable(connection.sock):
+                connection.sock.settimeout(timeout)
+                return connection
+            connection.close()  # the node closed it, as it does after a while
+        connection = HTTPConnection(HOST, self.port, timeout=timeout)
+        if kept is not None:
+            kept[get_ident()] = connection
+        return connection
+
+    def _forget(self, connection: HTTPConnection) -> None:
+        connection.close()
+        if self._kept is not None:
+            self._kept.pop(get_ident(), None)
+
+
+def _is_readable(connected: socket) -> bool:
+    import select
+
+    return bool(select.select([connected], [], [], 0)[0])
 
 
 def _as_word(value: object) -> str:

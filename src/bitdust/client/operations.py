@@ -1,0 +1,1132 @@
+"""Every operation as a typed method; the blocking form.
+
+Written by ``python -m bitdust.client.generate``; do not edit.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+
+class Operations(ABC):
+    """The operations of a node. All raise the errors of ``bitdust.errors``."""
+
+    @abstractmethod
+    def ask(self, method: str, arguments: dict[str, Any]) -> Any:
+        """Call an operation with JSON values and give its result; None stands for "not given"."""
+
+    def process_stop(self) -> None:
+        """Stop the node."""
+        self.ask("process_stop", {})
+
+    def process_restart(self) -> dict[str, bool]:
+        """Stop the node and start it again.
+
+        Returns:
+            `restarted`, true.
+        """
+        result: dict[str, bool] = self.ask("process_restart", {})
+        return result
+
+    def process_health(self) -> None:
+        """Answer if the node is running."""
+        self.ask("process_health", {})
+
+    def process_info(self) -> dict[str, Any]:
+        """Show in short how the node is doing.
+
+        Returns:
+            `version`, `home`, `identity`, `config`, `key`, `contact` and `event`, with counts.
+        """
+        result: dict[str, Any] = self.ask("process_info", {})
+        return result
+
+    def process_debug(self) -> None:
+        """Stop at a breakpoint and open the Python debugger in the terminal of the node."""
+        self.ask("process_debug", {})
+
+    def config_get(self, key: str) -> dict[str, Any] | list[dict[str, Any]]:
+        """Show one setting, or what is below a branch of the settings.
+
+        Args:
+            key: path of the setting, such as `services/supplier/donated-space`, or of a branch.
+
+        Returns:
+            The option: `key`, `label`, `type`, `value`, `default`, `readonly`, `info`,
+            `effective`, and `min`, `max` or `possible_values` where there are any. For a branch,
+            the list of what is directly below it, with `key` and `childs` for each further
+            branch.
+        """
+        result: dict[str, Any] | list[dict[str, Any]] = self.ask("config_get", {"key": key})
+        return result
+
+    def config_set(self, key: str, value: Any) -> dict[str, Any]:
+        """Change one setting.
+
+        Args:
+            key: path of the setting.
+            value: the new value; sizes take units, such as `8 GB`.
+
+        Returns:
+            The option as `config_get` shows it, with `old_value`.
+        """
+        result: dict[str, Any] = self.ask("config_set", {"key": key, "value": value})
+        return result
+
+    def configs_list(
+        self, *, sort: bool = False, include_info: bool = True
+    ) -> list[dict[str, Any]]:
+        """List all settings.
+
+        Args:
+            sort: accepted for older clients; the list is always in alphabetical order.
+            include_info: with the help text of each.
+
+        Returns:
+            A list of options as `config_get` shows them.
+        """
+        result: list[dict[str, Any]] = self.ask(
+            "configs_list", {"sort": sort, "include_info": include_info}
+        )
+        return result
+
+    def configs_tree(self) -> dict[str, Any]:
+        """Show all settings as a tree.
+
+        Returns:
+            Objects nested by the parts of the keys; the leaves are options as `config_get` shows
+            them.
+        """
+        result: dict[str, Any] = self.ask("configs_tree", {})
+        return result
+
+    def identity_get(self, *, include_xml_source: bool = False) -> dict[str, Any]:
+        """Show your identity.
+
+        Args:
+            include_xml_source: with the signed XML document as `xml`.
+
+        Returns:
+            `name`, `idurl`, `global_id`, `sources`, `contacts`, `date`, `version`, `revision`,
+            `publickey` and more.
+        """
+        result: dict[str, Any] = self.ask(
+            "identity_get", {"include_xml_source": include_xml_source}
+        )
+        return result
+
+    def identity_create(
+        self, username: str, *, preferred_servers: Sequence[str] | None = None
+    ) -> dict[str, Any]:
+        """Make a private key and an identity, and register it on identity servers.
+
+        Args:
+            username: name of the person: lower-case letters, digits, `_` and `-`.
+            preferred_servers: identity servers to use, `host` or `host:port`; those of the
+                settings `services/identity-propagate/…` if not given.
+
+        Returns:
+            The identity as `identity_get` shows it, with `xml`.
+        """
+        result: dict[str, Any] = self.ask(
+            "identity_create", {"username": username, "preferred_servers": preferred_servers}
+        )
+        return result
+
+    def identity_backup(
+        self, destination_filepath: str, *, overwrite: bool = False
+    ) -> dict[str, Any]:
+        """Write a backup of your private key to a file.
+
+        Args:
+            destination_filepath: the file to make, readable by its owner only.
+            overwrite: replace the file if it is there.
+
+        Returns:
+            `local_path`.
+        """
+        result: dict[str, Any] = self.ask(
+            "identity_backup",
+            {"destination_filepath": destination_filepath, "overwrite": overwrite},
+        )
+        return result
+
+    def identity_recover(
+        self, private_key_source: str, *, known_idurl: str | None = None
+    ) -> dict[str, Any]:
+        """Bring your identity back from its backup.
+
+        Args:
+            private_key_source: what the backup file holds: IDURLs, then the private key as PEM
+                text.
+            known_idurl: your IDURL, if the backup does not name it or it has changed.
+
+        Returns:
+            The identity as `identity_get` shows it, with `xml`.
+        """
+        result: dict[str, Any] = self.ask(
+            "identity_recover",
+            {"private_key_source": private_key_source, "known_idurl": known_idurl},
+        )
+        return result
+
+    def identity_erase(self, *, erase_private_key: bool = False) -> None:
+        """Remove the identity from this machine; all network services are stopped first.
+
+        Args:
+            erase_private_key: remove the private key too. Without a backup of it, everything that
+                is stored is lost.
+        """
+        self.ask("identity_erase", {"erase_private_key": erase_private_key})
+
+    def identity_cache_list(self) -> list[dict[str, Any]]:
+        """List the identities of other people that are kept on this machine.
+
+        Returns:
+            A list of identities as `identity_get` shows them.
+        """
+        result: list[dict[str, Any]] = self.ask("identity_cache_list", {})
+        return result
+
+    def key_get(self, key_id: str, *, include_private: bool = False) -> dict[str, Any]:
+        """Show one key.
+
+        Args:
+            key_id: such as `photos$alice@server-a.com`; the alias alone names a key of your own.
+            include_private: with the private half as PEM text.
+
+        Returns:
+            `key_id`, `alias`, `label`, `creator`, `size`, `public`, `private`, `is_public` and
+            more.
+        """
+        result: dict[str, Any] = self.ask(
+            "key_get", {"key_id": key_id, "include_private": include_private}
+        )
+        return result
+
+    def keys_list(
+        self, *, sort: bool = False, include_private: bool = False
+    ) -> list[dict[str, Any]]:
+        """List all keys on this machine, the master key first.
+
+        Args:
+            sort: accepted for older clients; the list is always sorted by key id.
+            include_private: with the private halves as PEM text.
+
+        Returns:
+            A list of keys as `key_get` shows them.
+        """
+        result: list[dict[str, Any]] = self.ask(
+            "keys_list", {"sort": sort, "include_private": include_private}
+        )
+        return result
+
+    def key_create(
+        self,
+        key_alias: str,
+        *,
+        key_size: int | None = None,
+        label: str = "",
+        active: bool = True,
+        include_private: bool = False,
+    ) -> dict[str, Any]:
+        """Make a new RSA key.
+
+        Args:
+            key_alias: name of the key: lower-case letters, digits, `_`, `-` and `.`.
+            key_size: 1024, 2048, 3072 or 4096 bits; the setting `personal/private-key-size` if
+                not given.
+            label: what the key is for, in your words.
+            active: whether services use it.
+            include_private: with the private half as PEM text in the answer.
+
+        Returns:
+            The key as `key_get` shows it.
+        """
+        result: dict[str, Any] = self.ask(
+            "key_create",
+            {
+                "key_alias": key_alias,
+                "key_size": key_size,
+                "label": label,
+                "active": active,
+                "include_private": include_private,
+            },
+        )
+        return result
+
+    def key_label(self, key_id: str, label: str) -> dict[str, Any]:
+        """Give a key another label.
+
+        Args:
+            key_id: the key.
+            label: the new label.
+
+        Returns:
+            The key as `key_get` shows it.
+        """
+        result: dict[str, Any] = self.ask("key_label", {"key_id": key_id, "label": label})
+        return result
+
+    def key_erase(self, key_id: str) -> None:
+        """Forget a key and erase its file.
+
+        Args:
+            key_id: the key; the master key goes with the identity only.
+        """
+        self.ask("key_erase", {"key_id": key_id})
+
+    def files_sync(self) -> dict[str, Any]:
+        """Exchange the catalog with the suppliers now.
+
+        Returns:
+            What was sent and received.
+        """
+        result: dict[str, Any] = self.ask("files_sync", {})
+        return result
+
+    def files_list(
+        self,
+        *,
+        remote_path: str | None = None,
+        key_id: str | None = None,
+        recursive: bool = True,
+        all_customers: bool = False,
+        include_uploads: bool = False,
+        include_downloads: bool = False,
+    ) -> list[dict[str, Any]]:
+        """List files and folders of the catalog.
+
+        Args:
+            remote_path: only what is in this folder.
+            key_id: only what belongs to this key.
+            recursive: with everything in sub-folders.
+            all_customers: with the catalogs of others that are shared with you.
+            include_uploads: with the running and waiting uploads of each item.
+            include_downloads: with the running downloads of each item.
+
+        Returns:
+            A list of items: `remote_path`, `path_id`, `name`, `path`, `type` (`file` or `dir`),
+            `size`, `latest`, `versions` and more. Beside it stands `revision`, the state of the
+            catalog.
+        """
+        result: list[dict[str, Any]] = self.ask(
+            "files_list",
+            {
+                "remote_path": remote_path,
+                "key_id": key_id,
+                "recursive": recursive,
+                "all_customers": all_customers,
+                "include_uploads": include_uploads,
+                "include_downloads": include_downloads,
+            },
+        )
+        return result
+
+    def file_exists(self, remote_path: str) -> dict[str, Any]:
+        """Say whether a file or folder is in the catalog.
+
+        Args:
+            remote_path: `key$user@host:path`, or an item id such as `0/0/1`; a path without a key
+                is meant under your master key.
+
+        Returns:
+            `exist` and `path_id`.
+        """
+        result: dict[str, Any] = self.ask("file_exists", {"remote_path": remote_path})
+        return result
+
+    def file_info(
+        self, remote_path: str, *, include_uploads: bool = True, include_downloads: bool = True
+    ) -> dict[str, Any]:
+        """Describe one file or folder of the catalog.
+
+        Args:
+            remote_path: `key$user@host:path`, or an item id such as `0/0/1`.
+            include_uploads: with its running and waiting uploads.
+            include_downloads: with its running downloads.
+
+        Returns:
+            The item as `files_list` shows it, with its `versions`, `uploads` and `downloads`.
+        """
+        result: dict[str, Any] = self.ask(
+            "file_info",
+            {
+                "remote_path": remote_path,
+                "include_uploads": include_uploads,
+                "include_downloads": include_downloads,
+            },
+        )
+        return result
+
+    def file_create(
+        self,
+        remote_path: str,
+        *,
+        as_folder: bool = False,
+        exist_ok: bool = False,
+        force_path_id: str | None = None,
+    ) -> dict[str, Any]:
+        """Create an item in the catalog, without any data yet.
+
+        Args:
+            remote_path: `key$user@host:path`; missing folders on the way are created.
+            as_folder: a folder and not a file.
+            exist_ok: no error when it is there already.
+            force_path_id: the item id it must get, such as `0/0/1`.
+
+        Returns:
+            `path_id`, `key_id`, `path`, `remote_path`, `global_id`, `customer`, `created` and
+            `type`.
+        """
+        result: dict[str, Any] = self.ask(
+            "file_create",
+            {
+                "remote_path": remote_path,
+                "as_folder": as_folder,
+                "exist_ok": exist_ok,
+                "force_path_id": force_path_id,
+            },
+        )
+        return result
+
+    def file_delete(self, remote_path: str) -> dict[str, Any]:
+        """Remove a file, a folder with everything in it, or one version, from catalog and
+        suppliers.
+
+        Args:
+            remote_path: `key$user@host:path`, an item id, or one version such as
+                `master$alice@server-a.com:0/1/F20160424013912PM`.
+
+        Returns:
+            `path_id`, `path`, `remote_path`, `global_id` and `customer`.
+        """
+        result: dict[str, Any] = self.ask("file_delete", {"remote_path": remote_path})
+        return result
+
+    def files_uploads(
+        self, *, include_running: bool = True, include_pending: bool = True
+    ) -> dict[str, Any]:
+        """List running and waiting uploads.
+
+        Args:
+            include_running: with those that run.
+            include_pending: with those that wait for their turn.
+
+        Returns:
+            `running` and `pending`, each a list; a running one has `version`, `key_id`,
+            `source_path`, `bytes_processed`, `total_size`, `progress`, `block_number`, `eccmap`
+            and more.
+        """
+        result: dict[str, Any] = self.ask(
+            "files_uploads",
+            {"include_running": include_running, "include_pending": include_pending},
+        )
+        return result
+
+    def file_upload_start(
+        self,
+        local_path: str,
+        remote_path: str,
+        *,
+        wait_result: bool = False,
+        open_share: bool = False,
+    ) -> dict[str, Any]:
+        """Upload a file or a folder as a new version.
+
+        Args:
+            local_path: the file or folder on this machine.
+            remote_path: where it goes in the catalog.
+            wait_result: answer only when it is stored at the suppliers, or failed.
+            open_share: open the share the path belongs to first.
+
+        Returns:
+            `remote_path`, `key_id`, `source_path`, `path_id` and `version`.
+        """
+        result: dict[str, Any] = self.ask(
+            "file_upload_start",
+            {
+                "local_path": local_path,
+                "remote_path": remote_path,
+                "wait_result": wait_result,
+                "open_share": open_share,
+            },
+        )
+        return result
+
+    def file_upload_stop(self, remote_path: str) -> list[str]:
+        """Stop an upload that runs or waits.
+
+        Args:
+            remote_path: what is being uploaded.
+
+        Returns:
+            The ids of the versions that were stopped.
+        """
+        result: list[str] = self.ask("file_upload_stop", {"remote_path": remote_path})
+        return result
+
+    def files_downloads(self) -> list[dict[str, Any]]:
+        """List running downloads.
+
+        Returns:
+            A list with `backup_id`, `key_id`, `bytes_processed`, `total_size`, `progress`,
+            `block_number`, `eccmap` and more.
+        """
+        result: list[dict[str, Any]] = self.ask("files_downloads", {})
+        return result
+
+    def file_download_start(
+        self,
+        remote_path: str,
+        *,
+        destination_path: str | None = None,
+        wait_result: bool = False,
+        open_share: bool = True,
+    ) -> dict[str, Any]:
+        """Download a file or folder from the suppliers; what is at the destination is overwritten.
+
+        Args:
+            remote_path: `key$user@host:path`, an item id, or one version such as
+                `master$alice@server-a.com:0/1/F20160424013912PM`; the newest version if none is
+                named.
+            destination_path: folder to put it into; the setting `paths/restore`, else your home
+                folder, if not given.
+            wait_result: answer only when it is complete and checked, or failed.
+            open_share: open the share the path belongs to first.
+
+        Returns:
+            `downloaded`, `key_id`, `backup_id`, `local_path`, `path_id` and `remote_path`.
+        """
+        result: dict[str, Any] = self.ask(
+            "file_download_start",
+            {
+                "remote_path": remote_path,
+                "destination_path": destination_path,
+                "wait_result": wait_result,
+                "open_share": open_share,
+            },
+        )
+        return result
+
+    def file_download_stop(self, remote_path: str) -> list[dict[str, Any]]:
+        """Stop a running download.
+
+        Args:
+            remote_path: what is being downloaded.
+
+        Returns:
+            A list of `backup_id` and `aborted`.
+        """
+        result: list[dict[str, Any]] = self.ask("file_download_stop", {"remote_path": remote_path})
+        return result
+
+    def file_explore(self, local_path: str) -> dict[str, Any]:
+        """Show a local file in the file manager of the desktop the node runs on.
+
+        Args:
+            local_path: the file or folder on this machine.
+        """
+        result: dict[str, Any] = self.ask("file_explore", {"local_path": local_path})
+        return result
+
+    def suppliers_list(
+        self, *, customer_id: str | None = None, verbose: bool = False
+    ) -> list[dict[str, Any]]:
+        """List your suppliers, the nodes that store your data.
+
+        Args:
+            customer_id: list the suppliers of that person instead, as far as this node knows
+                them.
+            verbose: accepted for older clients; everything is always shown.
+
+        Returns:
+            A list of `position`, `idurl`, `global_id`, `supplier_state`, `connected`,
+            `contact_state` and `contract`.
+        """
+        result: list[dict[str, Any]] = self.ask(
+            "suppliers_list", {"customer_id": customer_id, "verbose": verbose}
+        )
+        return result
+
+    def supplier_change(
+        self,
+        *,
+        position: int | None = None,
+        supplier_id: str | None = None,
+        new_supplier_id: str | None = None,
+    ) -> dict[str, Any]:
+        """Replace one supplier by another; its fragments are rebuilt and given to the new one.
+
+        Args:
+            position: which one, as `suppliers_list` numbers them.
+            supplier_id: which one, by name.
+            new_supplier_id: who takes its place; somebody found through the DHT if not given.
+
+        Returns:
+            The new supplier as `suppliers_list` shows it.
+        """
+        result: dict[str, Any] = self.ask(
+            "supplier_change",
+            {"position": position, "supplier_id": supplier_id, "new_supplier_id": new_supplier_id},
+        )
+        return result
+
+    def suppliers_ping(self) -> list[dict[str, Any]]:
+        """Ask all suppliers for a sign of life and wait for their answers.
+
+        Returns:
+            The list of `suppliers_list` with `answered`.
+        """
+        result: list[dict[str, Any]] = self.ask("suppliers_ping", {})
+        return result
+
+    def suppliers_dht_lookup(self, *, customer_id: str | None = None) -> dict[str, Any]:
+        """Look up in the DHT who the suppliers of a person are.
+
+        Args:
+            customer_id: the person; yourself if not given.
+
+        Returns:
+            `customer_idurl`, `publisher_idurl`, `ecc_map`, `suppliers` (IDURLs), `revision` and
+            `timestamp`.
+        """
+        result: dict[str, Any] = self.ask("suppliers_dht_lookup", {"customer_id": customer_id})
+        return result
+
+    def customers_list(self, *, verbose: bool = False) -> list[dict[str, Any]]:
+        """List your customers, the people whose data this node stores.
+
+        Args:
+            verbose: accepted for older clients; everything is always shown.
+
+        Returns:
+            A list of `position`, `idurl`, `global_id`, `contact_state`, `used` and `contract`.
+        """
+        result: list[dict[str, Any]] = self.ask("customers_list", {"verbose": verbose})
+        return result
+
+    def customer_reject(self, customer_id: str) -> dict[str, Any]:
+        """Stop supporting a customer and remove their data from this machine.
+
+        Args:
+            customer_id: the customer.
+
+        Returns:
+            `idurl`, and `freed`, the number of bytes.
+        """
+        result: dict[str, Any] = self.ask("customer_reject", {"customer_id": customer_id})
+        return result
+
+    def customers_ping(self) -> list[dict[str, Any]]:
+        """Ask all customers for a sign of life and wait for their answers.
+
+        Returns:
+            The list of `customers_list` with `answered`.
+        """
+        result: list[dict[str, Any]] = self.ask("customers_ping", {})
+        return result
+
+    def space_donated(self) -> dict[str, Any]:
+        """Show how the space donated to others is used.
+
+        Returns:
+            `donated`, `consumed` (promised), `free`, `used`, `real`, each in bytes and as text,
+            and the `customers`.
+        """
+        result: dict[str, Any] = self.ask("space_donated", {})
+        return result
+
+    def space_consumed(self) -> dict[str, Any]:
+        """Show how the space at your suppliers is used.
+
+        Returns:
+            `needed`, `used`, `available`, each in bytes, as text and per supplier, `used_percent`
+            and `suppliers_num`.
+        """
+        result: dict[str, Any] = self.ask("space_consumed", {})
+        return result
+
+    def space_local(self) -> dict[str, Any]:
+        """Show how much of the local disk the node uses.
+
+        Returns:
+            `total`, `customers`, `temp`, `backups`, `disktotal` and `diskfree`, each in bytes and
+            as text; `total_percent` and `diskfree_percent` of the disk.
+        """
+        result: dict[str, Any] = self.ask("space_local", {})
+        return result
+
+    def services_list(self, *, with_configs: bool = False) -> list[dict[str, Any]]:
+        """List the services of the node.
+
+        Args:
+            with_configs: with the settings of each.
+
+        Returns:
+            A list of `index`, `id`, `name`, `state`, `enabled`, `installed`, `healthy`,
+            `depends`, `config_path`, `since`, `reason` and `info`, each service after those that
+            it needs; with `configs` where they were asked for. States are `ON`, `OFF`,
+            `STARTING`, `STOPPING`, `DEPENDS_OFF`, `NOT_INSTALLED` and `CLOSED`.
+        """
+        result: list[dict[str, Any]] = self.ask("services_list", {"with_configs": with_configs})
+        return result
+
+    def service_info(self, service_name: str) -> dict[str, Any]:
+        """Show one service.
+
+        Args:
+            service_name: such as `service_supplier`; `supplier` and `my-data` are understood as
+                well.
+
+        Returns:
+            The service as `services_list` shows it, with `configs` and `dependents`.
+        """
+        result: dict[str, Any] = self.ask("service_info", {"service_name": service_name})
+        return result
+
+    def service_health(self, service_name: str) -> dict[str, Any]:
+        """Tell whether a service is up and does its work.
+
+        Args:
+            service_name: such as `service_supplier`.
+
+        Returns:
+            True or false.
+        """
+        result: dict[str, Any] = self.ask("service_health", {"service_name": service_name})
+        return result
+
+    def service_start(self, service_name: str) -> dict[str, Any]:
+        """Switch a service on, and start it at once.
+
+        Args:
+            service_name: such as `service_supplier`.
+
+        Returns:
+            The service as `services_list` shows it.
+        """
+        result: dict[str, Any] = self.ask("service_start", {"service_name": service_name})
+        return result
+
+    def service_stop(self, service_name: str) -> dict[str, Any]:
+        """Switch a service off, and stop it at once.
+
+        Args:
+            service_name: such as `service_supplier`.
+
+        Returns:
+            The service as `services_list` shows it.
+        """
+        result: dict[str, Any] = self.ask("service_stop", {"service_name": service_name})
+        return result
+
+    def service_restart(self, service_name: str, *, wait_timeout: float = 10.0) -> dict[str, Any]:
+        """Stop a service and start it again, with all that stand on it.
+
+        Args:
+            service_name: such as `service_supplier`.
+            wait_timeout: seconds to wait; the restart goes on in the background after that.
+
+        Returns:
+            Two objects: `stopped` and `started`, each true or false.
+        """
+        result: dict[str, Any] = self.ask(
+            "service_restart", {"service_name": service_name, "wait_timeout": wait_timeout}
+        )
+        return result
+
+    def packets_list(self) -> list[dict[str, Any]]:
+        """List requests that are under way between this node and others.
+
+        Returns:
+            A list of `direction`, `command`, `packet_id`, `transfer_id`, `label`, `target`,
+            `proto`, `size` (-1 while it is unknown), `bytes_received`, `seconds` since it began,
+            and for outgoing ones `description`, `response_timeout` and `items`.
+        """
+        result: list[dict[str, Any]] = self.ask("packets_list", {})
+        return result
+
+    def transfers_list(self) -> list[dict[str, Any]]:
+        """List fragments that are on their way to and from suppliers.
+
+        Returns:
+            A list with one entry for each supplier: `idurl`, `global_id`, `position`, `outgoing`
+            and `incoming`, each a list of `packet_id`, `owner_id`, `remote_id`, `customer`,
+            `filename`, `size`, `created` and, for incoming ones, `requested` and
+            `bytes_received`.
+        """
+        result: list[dict[str, Any]] = self.ask("transfers_list", {})
+        return result
+
+    def queues_list(self) -> list[dict[str, Any]]:
+        """List queues: what waits for whom.
+
+        Returns:
+            A list of `queue_id` and `messages`, the number that wait.
+        """
+        result: list[dict[str, Any]] = self.ask("queues_list", {})
+        return result
+
+    def queue_consumers_list(self) -> list[dict[str, Any]]:
+        """List those who take from queues.
+
+        Returns:
+            A list of `consumer_id`, `queues`, `commands`, `state` (`READ` while a call waits,
+            else `READY`) and `consumed`.
+        """
+        result: list[dict[str, Any]] = self.ask("queue_consumers_list", {})
+        return result
+
+    def queue_producers_list(self) -> list[dict[str, Any]]:
+        """List those who put into queues.
+
+        Returns:
+            A list of `producer_id`, `queues`, `state` and `produced`.
+        """
+        result: list[dict[str, Any]] = self.ask("queue_producers_list", {})
+        return result
+
+    def network_connected(self, *, wait_timeout: float = 5.0) -> dict[str, Any]:
+        """Make sure that this node is connected to another one.
+
+        Args:
+            wait_timeout: seconds to wait.
+
+        Returns:
+            `connected`, the number of connections, and `service_network`.
+        """
+        result: dict[str, Any] = self.ask("network_connected", {"wait_timeout": wait_timeout})
+        return result
+
+    def network_info(
+        self,
+        *,
+        suppliers: bool = True,
+        customers: bool = True,
+        cache: bool = True,
+        tcp: bool = True,
+        udp: bool = True,
+        proxy: bool = True,
+        dht: bool = True,
+    ) -> dict[str, Any]:
+        """Show the state of the network in detail.
+
+        Args:
+            suppliers: with your suppliers.
+            customers: with your customers.
+            cache: with the number of identities in the cache.
+            tcp: with connections and streams over TCP.
+            udp: accepted for older clients; there is no such transport in this version.
+            proxy: accepted for older clients; there is no such transport in this version.
+            dht: with the state of the DHT.
+
+        Returns:
+            `p2p_connector_state`, `network_connector_state`, `idurl`, `global_id`,
+            `identity_sources`, `identity_contacts`, `identity_revision`, and the parts that were
+            asked for.
+        """
+        result: dict[str, Any] = self.ask(
+            "network_info",
+            {
+                "suppliers": suppliers,
+                "customers": customers,
+                "cache": cache,
+                "tcp": tcp,
+                "udp": udp,
+                "proxy": proxy,
+                "dht": dht,
+            },
+        )
+        return result
+
+    def network_status(
+        self,
+        *,
+        suppliers: bool = False,
+        customers: bool = False,
+        cache: bool = False,
+        tcp: bool = False,
+        udp: bool = False,
+        proxy: bool = False,
+        dht: bool = False,
+    ) -> dict[str, Any]:
+        """Show the state of the network in short; the same as `network_info`, with less of it.
+
+        Args:
+            suppliers: with your suppliers.
+            customers: with your customers.
+            cache: with the number of identities in the cache.
+            tcp: with connections and streams over TCP.
+            udp: accepted for older clients; there is no such transport in this version.
+            proxy: accepted for older clients; there is no such transport in this version.
+            dht: with the state of the DHT.
+
+        Returns:
+            See `network_info`.
+        """
+        result: dict[str, Any] = self.ask(
+            "network_status",
+            {
+                "suppliers": suppliers,
+                "customers": customers,
+                "cache": cache,
+                "tcp": tcp,
+                "udp": udp,
+                "proxy": proxy,
+                "dht": dht,
+            },
+        )
+        return result
+
+    def network_reconnect(self) -> dict[str, Any]:
+        """Look for this machine's address anew, and make all connections again.
+
+        Returns:
+            `connections`, the number of nodes that are connected again.
+        """
+        result: dict[str, Any] = self.ask("network_reconnect", {})
+        return result
+
+    def network_stun(
+        self, *, udp_port: int | None = None, dht_port: int | None = None
+    ) -> dict[str, Any]:
+        """Find out under which address other machines see this one.
+
+        Args:
+            udp_port: port to ask from; any free one if it is left out.
+            dht_port: accepted for older clients; the DHT's own port is used.
+
+        Returns:
+            `result`, `ip`, `port`, `type` and `details`. The type is `open` (no address
+            translation), `cone`, `symmetric`, or `unknown` after a single answer; `details` holds
+            what each node said.
+        """
+        result: dict[str, Any] = self.ask(
+            "network_stun", {"udp_port": udp_port, "dht_port": dht_port}
+        )
+        return result
+
+    def network_configuration(self) -> dict[str, Any]:
+        """Show which network this node belongs to, and how its services are set up.
+
+        Returns:
+            `name`, `label`, `maintainer`, `contact_email` and `current_network`, and one object
+            of settings for each service that runs, such as `service_entangled_dht`. Addresses of
+            known nodes and servers are objects of `host` and `udp_port` or `web_port`.
+        """
+        result: dict[str, Any] = self.ask("network_configuration", {})
+        return result
+
+    def connections_list(self, *, protocols: Sequence[str] | None = None) -> list[dict[str, Any]]:
+        """List open connections to other nodes.
+
+        Args:
+            protocols: only those of these transports, such as `tcp`.
+
+        Returns:
+            A list of `status`, `state`, `proto`, `host`, `global_id`, `idurl`, `bytes_sent` and
+            `bytes_received`.
+        """
+        result: list[dict[str, Any]] = self.ask("connections_list", {"protocols": protocols})
+        return result
+
+    def streams_list(self, *, protocols: Sequence[str] | None = None) -> list[dict[str, Any]]:
+        """List data that is on its way to or from other nodes.
+
+        Args:
+            protocols: only those of these transports, such as `tcp`.
+
+        Returns:
+            A list of `proto`, `stream_id`, `type`, `bytes_current`, `bytes_total` and `progress`.
+        """
+        result: list[dict[str, Any]] = self.ask("streams_list", {"protocols": protocols})
+        return result
+
+    def packets_stats(self) -> dict[str, Any]:
+        """Count what was sent and received since the node started.
+
+        Returns:
+            `in` and `out`, each with `total_packets`, `total_bytes`, `failed_packets` and
+            `peers`; `misbehaviours` by kind of violation, `misbehaving_peers` by IDURL or remote
+            address, and `refused_connections` by the bound that was reached.
+        """
+        result: dict[str, Any] = self.ask("packets_stats", {})
+        return result
+
+    def dht_node_find(self, *, node_id_64: str | None = None, layer_id: int = 0) -> dict[str, Any]:
+        """Find the DHT nodes closest to an id, or to a random place.
+
+        Args:
+            node_id_64: 40 hexadecimal digits; a random place if not given.
+            layer_id: 0 for all nodes, else the layer whose place is looked up when no id is
+                given.
+
+        Returns:
+            `my_dht_id`, `lookup` and `closest_nodes`, a list of `dht_id` and `address`.
+        """
+        result: dict[str, Any] = self.ask(
+            "dht_node_find", {"node_id_64": node_id_64, "layer_id": layer_id}
+        )
+        return result
+
+    def dht_user_random(self, *, layer_id: int = 0, count: int = 1) -> list[str]:
+        """Pick live nodes at random from those that serve a layer.
+
+        Args:
+            layer_id: such as 3 for suppliers.
+            count: how many are wanted; fewer may be found.
+
+        Returns:
+            A list of IDURLs.
+        """
+        result: list[str] = self.ask("dht_user_random", {"layer_id": layer_id, "count": count})
+        return result
+
+    def dht_value_get(
+        self,
+        key: str,
+        *,
+        record_type: str = "skip_validation",
+        layer_id: int = 0,
+        use_cache_ttl: float | None = None,
+        owner_id: str | None = None,
+    ) -> dict[str, Any]:
+        """Read a record of the DHT.
+
+        Args:
+            key: name of the record.
+            record_type: what it must be, such as `nickname` or `suppliers`; anything if not
+                given.
+            layer_id: the layer it is in.
+            use_cache_ttl: seconds for which an earlier read will do.
+            owner_id: whose record it is, for types that belong to somebody; your own if not
+                given.
+
+        Returns:
+            `read` (`success` or `failed`), `my_dht_id`, `key`, and `value` or `closest_nodes`.
+        """
+        result: dict[str, Any] = self.ask(
+            "dht_value_get",
+            {
+                "key": key,
+                "record_type": record_type,
+                "layer_id": layer_id,
+                "use_cache_ttl": use_cache_ttl,
+                "owner_id": owner_id,
+            },
+        )
+        return result
+
+    def dht_value_set(
+        self,
+        key: str,
+        value: Any,
+        *,
+        expire: float | None = None,
+        record_type: str = "skip_validation",
+        layer_id: int = 0,
+    ) -> dict[str, Any]:
+        """Write a record to the DHT, and keep it alive while this node runs.
+
+        Args:
+            key: name of the record.
+            value: a JSON value.
+            expire: seconds after which readers ignore it.
+            record_type: what it is; types that belong to somebody are signed with your key.
+            layer_id: the layer it goes to.
+
+        Returns:
+            `write` (`success` or `failed`), `my_dht_id`, `key`, `value` and `closest_nodes`.
+        """
+        result: dict[str, Any] = self.ask(
+            "dht_value_set",
+            {
+                "key": key,
+                "value": value,
+                "expire": expire,
+                "record_type": record_type,
+                "layer_id": layer_id,
+            },
+        )
+        return result
+
+    def dht_local_db_dump(self) -> dict[str, Any]:
+        """Show all records that this node keeps, announces or remembers.
+
+        Returns:
+            Lists of records by layer, each with `scope`, `key`, `type`, `revision`, `value` and
+            more.
+        """
+        result: dict[str, Any] = self.ask("dht_local_db_dump", {})
+        return result
+
+    def automats_list(self) -> list[dict[str, Any]]:
+        """List the state machines of the node.
+
+        Returns:
+            A list of `index`, `id`, `name`, `state`, `repr`, `timers` (what happens next by
+            itself), `past` (states in which earlier calls found it) and `details` (whom it is
+            about).
+        """
+        result: list[dict[str, Any]] = self.ask("automats_list", {})
+        return result
+
+    def automat_info(
+        self, *, index: int | None = None, automat_id: str | None = None
+    ) -> dict[str, Any]:
+        """Show one state machine.
+
+        Args:
+            index: its number.
+            automat_id: or its id.
+
+        Returns:
+            The state machine as `automats_list` shows it.
+        """
+        result: dict[str, Any] = self.ask(
+            "automat_info", {"index": index, "automat_id": automat_id}
+        )
+        return result
+
+    def event_send(self, event_id: str, *, data: Any = None) -> dict[str, Any]:
+        """Inject an event into the running node, as if it had happened there.
+
+        Args:
+            event_id: name of the event: lower-case letters, digits, `-`, `_` and `.`.
+            data: a JSON object that goes with it.
+
+        Returns:
+            `event_id` and `created`, the moment in seconds since 1970.
+        """
+        result: dict[str, Any] = self.ask("event_send", {"event_id": event_id, "data": data})
+        return result
+
+    def event_listen(
+        self, consumer_callback_id: str, *, polling_timeout: float = 60.0
+    ) -> list[dict[str, Any]]:
+        """Wait for events of the running node.
+
+        Args:
+            consumer_callback_id: name of the listener, the caller's choice.
+            polling_timeout: seconds to wait; an empty list is the answer when nothing came.
+
+        Returns:
+            A list of `id`, `data` and `time`.
+        """
+        result: list[dict[str, Any]] = self.ask(
+            "event_listen",
+            {"consumer_callback_id": consumer_callback_id, "polling_timeout": polling_timeout},
+        )
+        return result
+
+    def events_list(self) -> dict[str, int]:
+        """Count the events since the node started.
+
+        Returns:
+            The number of times each event came, by its name.
+        """
+        result: dict[str, int] = self.ask("events_list", {})
+        return result

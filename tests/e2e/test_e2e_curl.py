@@ -250,9 +250,9 @@ def test_suppliers_know_their_customer(network: Testnet, curl: Curl) -> None:
     member = network.member("supplier-1")
     secret = member.secret_file.read_text().strip()
     listed = curl(member.api.url, "GET", "/customer/list/v1", secret=secret)
-    assert [each["global_id"] for each in listed["result"]] == [
-        network.member("customer-1").global_id
-    ]
+    # other tests have had customers of their own
+    people = [each["global_id"] for each in listed["result"]]
+    assert people.count(network.member("customer-1").global_id) == 1
     donated = curl(member.api.url, "GET", "/space/donated/v1", secret=secret)
     shaped(donated["result"], {"donated": int, "consumed": int, "used": int, "customers": list})
     assert donated["result"]["donated"] == 32 * 1024**3

@@ -129,6 +129,11 @@ class Storage:
             recover: there was a catalog once, on another disk; it is looked for at the suppliers
                 when there is none here.
         """
+        if await in_pool(self.pool, self._is_hollow):
+            # begun anew, it would overwrite the journal that the suppliers keep
+            log.error("catalog empty", path=str(self._path))
+            self._path.unlink()
+            recover = True
         if not recover or self._path.exists():
             try:
                 await self._open()
@@ -145,6 +150,15 @@ class Storage:
                 return
         self._off = "the catalog is being brought back from the suppliers"
         self._recovery = asyncio.create_task(self._recover(), name="recover catalog")
+
+    def _is_hollow(self) -> bool:
+        """Whether there is a file without anything in it, such as a crash of the machine leaves."""
+        log_file = self._path.with_name(self._path.name + "-wal")
+        return (
+            self._path.exists()
+            and not self._path.stat().st_size
+            and not (log_file.exists() and log_file.stat().st_size)
+        )
 
     async def _open(self) -> None:
         catalog = await in_pool(self.pool, Catalog.open, self._path)

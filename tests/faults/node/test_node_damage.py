@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,146 +12,10 @@ import pytest
 from blake3 import blake3
 
 from bitdust.errors import BitdustError, QuotaExceeded, TooFewSuppliers
-from bitdust.ids import RemotePath
-from bitdust.node import Node
-from bitdust.testing import Grid, run_virtual
 
 HOUR = 3600.0
-SIZE = 40_000_000
 
-
-class Story:
-    """Alice with four suppliers and one stored file."""
-
-    def __init__(self, folder: Path, content: bytes) -> None:
-        self.folder = folder
-        self.content = content
-        self.original = folder / "original"
-        self.original.write_bytes(content)
-        self.grid = Grid(folder / "grid")
-        self.events: list[tuple[str, dict[str, Any]]] = []
-        self.downloads = 0
-        self.stored: dict[str, set[str]] = {}
-
-    async def begin(self) -> None:
-        for number in range(4):
-            await self.grid.supplier(f"supplier-{number}")
-        await self.grid.customer("alice")
-        self.watch()
-        result = await self.upload("file", self.original)
-        assert result["state"] == "stored"
-        names = [self.supplier(position) for position in range(4)]
-        self.stored = {name: {path.name for path in self.objects(name)} for name in names}
-
-    def watch(self) -> None:
-        self.alice.events.on_event(lambda e: self.events.append((e.event_id, dict(e.data))))
-
-    @property
-    def alice(self) -> Node:
-        return self.grid.nodes["alice"]
-
-    @property
-    def catalog(self) -> Any:
-        storage = self.alice.storage
-        assert storage is not None
-        return storage.parts.catalog
-
-    @property
-    def inspector(self) -> Any:
-        storage = self.alice.storage
-        assert storage is not None
-        return storage.parts.inspector
-
-    def where(self, path: str) -> RemotePath:
-        return RemotePath.parse(f"master${self.alice.global_id}:{path}")
-
-    async def upload(self, path: str, local: Path) -> dict[str, Any]:
-        return await self.alice.require_storage().file_upload_start(
-            str(local), self.where(path), wait_result=True
-        )
-
-    async def download(self, path: str = "file") -> tuple[bytes, dict[str, Any]]:
-        self.downloads += 1
-        result = await self.alice.require_storage().file_download_start(
-            self.where(path), str(self.folder / f"back-{self.downloads}"), wait_result=True
-        )
-        return Path(result["local_path"]).read_bytes(), result
-
-    def supplier(self, position: int) -> str:
-        node = self.alice.require_customer().positions()[position]
-        return next(
-            name
-            for name, one in self.grid.nodes.items()
-            if one.identity is not None and one.identity.node_id == node
-        )
-
-    def objects(self, name: str, prefix: str = "") -> list[Path]:
-        found = (self.folder / "grid" / name / "customers").rglob(f"{prefix}*~*")
-        return sorted(path for path in found if path.is_file())
-
-    def told(self, event_id: str) -> list[dict[str, Any]]:
-        return [data for name, data in self.events if name == event_id]
-
-    def all_there(self) -> bool:
-        """Whether the catalog knows of no fragment that is amiss, and the disks agree."""
-        if self.catalog.blocks_needing_repair():
-            return False
-        for name, names in self.stored.items():
-            files = {path.name: path for path in self.objects(name)}
-            if not names <= set(files):
-                return False
-            for path in files.values():
-                if blake3(path.read_bytes()).digest() != digest_of(path):
-                    return False
-        return True
-
-    async def whole(self, seconds: float = 2 * HOUR) -> None:
-        """Wait until everything that was stored at first lies undamaged where it was put."""
-        async with asyncio.timeout(seconds):
-            while not self.all_there():
-                await self.grid.clock.sleep(60.0)
-
-    def read_first(self, *positions: int) -> None:
-        """Let downloads begin with these suppliers, as if the others had failed lately."""
-        storage = self.alice.storage
-        assert storage is not None
-        for position, node in enumerate(self.alice.require_customer().positions()):
-            if position not in positions and node is not None:
-                storage.parts.fetcher.pace.failed(node)
-
-    async def half(self, path: str = "file") -> bytes:
-        """What two of the suppliers bring back, the two in the last positions."""
-        stopped = [self.supplier(0), self.supplier(1)]
-        for name in stopped:
-            await self.grid.stop(name)
-        content, _ = await self.download(path)
-        for name in stopped:
-            await self.grid.start(name, services__customer__enabled=False)
-        return content
-
-
-Play = Callable[[Callable[[Story], Awaitable[None]]], None]
-
-
-@pytest.fixture
-def play(tmp_path: Path) -> Iterator[Play]:
-    def run(scenario: Callable[[Story], Awaitable[None]]) -> None:
-        story = Story(tmp_path, blake3(b"content").digest(SIZE))
-
-        async def act() -> None:
-            async with story.grid:
-                await story.begin()
-                await scenario(story)
-
-        run_virtual(act())
-
-    yield run
-    shutil.rmtree(tmp_path)
-
-
-def digest_of(path: Path) -> bytes:
-    """The hash that an object's file carries in its name."""
-    return bytes.fromhex(path.name.rpartition("~")[2])
+Play = Callable[[Callable[[Any], Awaitable[None]]], None]
 
 
 def flip(path: Path) -> None:
@@ -164,7 +27,7 @@ def flip(path: Path) -> None:
 
 
 def test_a_fragment_damaged_on_disk_is_got_around_told_and_repaired(play: Play) -> None:
-    async def scenario(story: Story) -> None:
+    async def scenario(story: Any) -> None:
         damaged = [
             path
             for position in (0, 1)
@@ -191,7 +54,7 @@ def test_a_fragment_damaged_on_disk_is_got_around_told_and_repaired(play: Play) 
 
 
 def test_a_fragment_that_is_gone_is_got_around_told_and_repaired(play: Play) -> None:
-    async def scenario(story: Story) -> None:
+    async def scenario(story: Any) -> None:
         for position in (2, 3):
             for path in story.objects(story.supplier(position)):
                 path.unlink()
@@ -207,7 +70,7 @@ def test_a_fragment_that_is_gone_is_got_around_told_and_repaired(play: Play) -> 
 
 
 def test_a_silent_loss_is_found_by_audits_without_a_read(play: Play) -> None:
-    async def scenario(story: Story) -> None:
+    async def scenario(story: Any) -> None:
         name = story.supplier(3)
         # the same size and dates, so that nobody notices who does not look inside
         for path in story.objects(name):
@@ -231,7 +94,7 @@ def test_a_silent_loss_is_found_by_audits_without_a_read(play: Play) -> None:
 
 
 def test_a_supplier_without_its_folder_is_noticed_and_filled_again(play: Play) -> None:
-    async def scenario(story: Story) -> None:
+    async def scenario(story: Any) -> None:
         name = story.supplier(2)
         before = {path.name for path in story.objects(name)}
         await story.grid.stop(name)
@@ -248,7 +111,7 @@ def test_a_supplier_without_its_folder_is_noticed_and_filled_again(play: Play) -
 
 
 def test_audits_go_on_when_the_challenges_are_used_up(play: Play) -> None:
-    async def scenario(story: Story) -> None:
+    async def scenario(story: Any) -> None:
         inspector = story.inspector
         fragments = sum(len(story.objects(story.supplier(p))) for p in range(4))
         await story.grid.until(lambda: inspector.found.audits > 12 * fragments, 400 * HOUR)
@@ -265,7 +128,7 @@ def test_audits_go_on_when_the_challenges_are_used_up(play: Play) -> None:
 
 
 def test_one_challenge_is_never_asked_twice(play: Play) -> None:
-    async def scenario(story: Story) -> None:
+    async def scenario(story: Any) -> None:
         asked: list[bytes] = []
         client = story.alice.require_customer().client
         audit = client.audit
@@ -282,7 +145,7 @@ def test_one_challenge_is_never_asked_twice(play: Play) -> None:
 
 
 def test_bits_flipped_on_the_wire_do_no_harm(play: Play) -> None:
-    async def scenario(story: Story) -> None:
+    async def scenario(story: Any) -> None:
         name = story.supplier(1)
         flipped = 0
         passed = 0
@@ -315,7 +178,7 @@ def test_bits_flipped_on_the_wire_do_no_harm(play: Play) -> None:
 
 
 def test_a_supplier_with_a_full_disk_says_so_and_the_upload_goes_on(play: Play) -> None:
-    async def scenario(story: Story) -> None:
+    async def scenario(story: Any) -> None:
         full = [story.grid.nodes[story.supplier(p)].require_supplier()._store for p in (0, 1)]
         room = full[0]._free_space
         full[0]._free_space = lambda path: 0
@@ -344,7 +207,7 @@ def test_a_supplier_with_a_full_disk_says_so_and_the_upload_goes_on(play: Play) 
 
 
 def test_fragments_that_were_never_stored_fail_clearly(play: Play) -> None:
-    async def scenario(story: Story) -> None:
+    async def scenario(story: Any) -> None:
         for position in (0, 1):
             await story.grid.stop(story.supplier(position))
         with pytest.raises(TooFewSuppliers) as caught:

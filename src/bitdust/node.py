@@ -16,6 +16,7 @@ import structlog
 from bitdust import __version__
 from bitdust.api import build_registry, ensure_secret
 from bitdust.api.listening import EventConsumers
+from bitdust.api.modelfeed import ModelFeed
 from bitdust.clock import Clock, Random
 from bitdust.config import Settings
 from bitdust.dht import Dht, identity_topic
@@ -97,6 +98,7 @@ class Node:
         """UDP port of the own STUN responder, 0 while there is none."""
         self.traffic = Traffic(self.clock)
         self.machines = MachineTable()
+        self.models = ModelFeed(self)
         self._leaving = False
         self.services = ServiceRunner(
             known_services(),
@@ -179,6 +181,7 @@ class Node:
             if server is not None:
                 await server.stop()
         self._http = self._websocket = None
+        await self.models.close()
         await self.services.close()
         self.identity = None
         if self._identities is not None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from bitdust.api.listening import EventConsumers
+    from bitdust.api.modelfeed import ModelFeed
     from bitdust.api.parameters import LocalPath, Target
     from bitdust.clock import Clock, Random
     from bitdust.config import Settings
@@ -133,6 +134,11 @@ class Node(Protocol):
     @property
     def services(self) -> ServiceRunner:
         """What runs, and switching it."""
+        ...
+
+    @property
+    def models(self) -> ModelFeed:
+        """Live copies for WebSocket clients."""
         ...
 
     @property

@@ -277,7 +277,7 @@ JSON where it begins with `{`, `[` or `"`, and text otherwise. Local paths may b
 | `bitdust set KEY VALUE` | change a setting, with or without a running node |
 | `bitdust api [METHOD [NAME=VALUE] [NAME:=JSON]]` | call any method; list them all |
 | `bitdust passphrase [--new-file FILE]` | set or remove the passphrase of the master key |
-| `bitdust doctor` | look for what is wrong with the node, its network and its data, and say what to do |
+| `bitdust doctor` | look for what is wrong and say what to do |
 | `bitdust demo` | a network of processes keeps a folder safe |
 | `bitdust testnet start --dir DIR`, `bitdust testnet stop --dir DIR` | a network on this machine |
 | `bitdust completion bash`, `zsh`, `fish` | the completion script; for bash put \

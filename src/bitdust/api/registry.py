@@ -275,6 +275,7 @@ def build_registry() -> Registry:
         identity,
         keys,
         machines,
+        models,
         network,
         process,
         services,
@@ -295,5 +296,6 @@ def build_registry() -> Registry:
         dht,
         machines,
         happenings,
+        models,
     )
     return Registry(entry for module in modules for entry in declared_in(module))

@@ -10,7 +10,7 @@ Source: BitDust API, third generation, WebSocket and Access.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from websockets.http11 import Request, Response
 from bitdust.api.dispatch import dispatch, note_internal_failure
 from bitdust.api.registry import Registry
 from bitdust.errors import BitdustError
+from bitdust.events import Event, EventBus
 from bitdust.servers.encoding import decode_object, encode
 from bitdust.servers.guard import is_local_origin, is_own_host, is_secret
 from bitdust.servers.sockets import listen_on_loopback
@@ -81,7 +82,7 @@ class WebSocketServer:
         self._secret = secret
         self.port = port
         self._server: Server | None = None
-        self._pump: asyncio.Task[None] | None = None
+        self._pumps: tuple[asyncio.Task[None], ...] = ()
         self._clients: set[_Client] = set()
         self._log = structlog.get_logger("websocket")
 
@@ -107,20 +108,23 @@ class WebSocketServer:
             compression=None,
             logger=_quiet_logger(),
         )
-        self._pump = asyncio.create_task(self._push_events(), name="websocket events")
+        self._pumps = (
+            asyncio.create_task(self._push(self._node.events, _event), name="websocket events"),
+            asyncio.create_task(self._push(self._node.models.bus, _model), name="websocket models"),
+        )
         self._log.info("websocket interface is up", port=self.port)
         return self.port
 
     async def stop(self) -> None:
         """Close all connections, end their calls and stop listening."""
-        if self._pump is not None:
-            self._pump.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._pump
+        for pump in self._pumps:
+            pump.cancel()
+        await asyncio.gather(*self._pumps, return_exceptions=True)
         if self._server is not None:
             self._server.close()
             await self._server.wait_closed()
-        self._server = self._pump = None
+        self._server = None
+        self._pumps = ()
 
     def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
         given = _secret_in(request.path)
@@ -210,24 +214,32 @@ class WebSocketServer:
             answer = {"call_id": payload["call_id"], "response": response}
             return encode({"type": "api_call", "payload": answer}, pretty=False)
 
-    async def _push_events(self) -> None:
-        subscription = self._node.events.subscribe(MAX_OUTGOING)
+    async def _push(self, bus: EventBus, shape: Callable[[Event], dict[str, Any]]) -> None:
+        """Send everything that a bus publishes to all clients."""
+        subscription = bus.subscribe(MAX_OUTGOING)
         try:
             while True:
                 events = await subscription.collect()
                 if subscription.dropped:
-                    subscription = self._node.events.subscribe(MAX_OUTGOING)
+                    subscription = bus.subscribe(MAX_OUTGOING)
                 for event in events:
-                    payload = {"event_id": event.event_id, "data": event.data}
                     try:
-                        message = encode({"type": "event", "payload": payload}, pretty=False)
+                        message = encode(shape(event), pretty=False)
                     except (TypeError, ValueError):
                         self._log.exception("an event is not JSON", event_id=event.event_id)
                         continue
                     for client in list(self._clients):
                         client.push(message)
         finally:
-            self._node.events.unsubscribe(subscription)
+            bus.unsubscribe(subscription)
+
+
+def _event(event: Event) -> dict[str, Any]:
+    return {"type": "event", "payload": {"event_id": event.event_id, "data": event.data}}
+
+
+def _model(event: Event) -> dict[str, Any]:
+    return {"type": "model", "payload": event.data}
 
 
 def _secret_in(target: str) -> str | None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from bitdust.api.listening import EventConsumers
+from bitdust.api.modelfeed import ModelFeed
 from bitdust.api.registry import Registry, build_registry
 from bitdust.api.secret import ensure_secret
 from bitdust.clock import SystemClock, SystemRandom
@@ -101,6 +102,7 @@ class FakeNode:
         self.network = self.dht = self.customer = self.supplier = None
         self.traffic = Traffic(self.clock)
         self.machines = MachineTable()
+        self.models = ModelFeed(self)  # type: ignore[arg-type]
         graph = known_services()
         self.services = ServiceRunner(
             graph,

@@ -276,3 +276,19 @@ async def test_calls_in_flight_end_when_the_node_goes(node: Any, registry: Regis
             assert [event async for event in client.events()] == []
         with pytest.raises(NotRunning):
             await client.call("process_health")
+
+
+async def test_models_are_pushed(node: Any, socket: ClientConnection) -> None:
+    call = {"command": "api_call", "method": "enable_model_listener", "call_id": 7}
+    await socket.send(
+        json.dumps({**call, "kwargs": {"model_name": "service", "request_all": True}})
+    )
+    messages = []
+    async with asyncio.timeout(10):
+        while {message["type"] for message in messages} != {"api_call", "model"}:
+            messages.append(json.loads(await socket.recv()))
+    models = [message["payload"] for message in messages if message["type"] == "model"]
+    assert {"name", "id", "data", "created"} == models[0].keys()
+    assert (models[0]["name"], models[0]["id"]) == ("service", "service_network")
+    assert models[0]["data"]["config_path"] == "services/network/enabled"
+    await node.models.close()

@@ -1,0 +1,254 @@
+"""Live copies of what the node knows, for WebSocket clients: snapshots, then every change.
+
+A client enables a model, such as ``service`` or ``private_file``, and from then on everybody on the
+WebSocket is told of each of its items that appears, changes or goes away.
+
+Source: BitDust, second generation, WebSocket, models.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+
+from bitdust.api import files, keys, services
+from bitdust.api.blocking import in_pool
+from bitdust.errors import BitdustError, InvalidInput
+from bitdust.events import Event, EventBus
+
+if TYPE_CHECKING:
+    from bitdust.api.node import Node
+
+POLL: Final = 1.0
+"""Seconds between two looks at the catalog's revision while a model of it is enabled."""
+PAUSE: Final = 0.1
+"""Seconds between two comparisons, so that a burst of events costs one."""
+BATCH: Final = 50
+BATCH_PAUSE: Final = 0.02
+"""Items told at once, and the seconds after them: a client must be able to keep up."""
+CHANGED: Final = "model"
+"""Event of the feed's own bus; its data is what clients receive."""
+
+LATER: Final = frozenset(
+    {"conversation", "message", "correspondent", "shared_file", "shared_location"}
+)
+"""Models of BitDust whose subject this version does not have: they can be enabled and are empty."""
+
+Rows = dict[str, dict[str, Any]]
+
+log = structlog.get_logger(component="models")
+
+
+class ModelFeed:
+    """The models of one node.
+
+    Args:
+        node: the node.
+    """
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self.bus = EventBus(node.clock.now)
+        self._sources: dict[str, Callable[[], Awaitable[Rows]]] = {
+            "service": self._services,
+            "key": self._keys,
+            "online_status": self._online,
+            "private_file": self._files,
+            "remote_version": self._versions,
+        }
+        self._enabled: dict[str, Rows] = {}
+        self._due: set[str] = set()
+        self._revision = -1
+        self._wake = asyncio.Event()
+        self._turn = asyncio.Lock()
+        self._task: asyncio.Task[None] | None = None
+        self._off: Callable[[], None] | None = None
+
+    async def close(self) -> None:
+        """Follow nothing any more."""
+        self._enabled.clear()
+        await self._rest()
+
+    async def _rest(self) -> None:
+        if self._off is not None:
+            self._off()
+            self._off = None
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    def check(self, name: str) -> str:
+        """A model's name.
+
+        Raises:
+            InvalidInput: there is no such model.
+        """
+        if name in self._sources or name in LATER:
+            return name
+        known = ", ".join(sorted({*self._sources, *LATER}))
+        raise InvalidInput(f"model_name: {name[:40]!r} is no model", hint=f"use one of {known}")
+
+    async def enable(self, name: str, *, send: bool) -> None:
+        """Follow a model from now on.
+
+        Args:
+            name: of the model, checked.
+            send: tell all its items now.
+        """
+        async with self._turn:
+            rows = await self._rows(name)
+            self._enabled[name] = rows
+        if send:
+            await self._send(name, rows)
+        if self._task is None:
+            self._off = self._node.events.on_event(self._on_event)
+            self._task = asyncio.create_task(self._follow(), name="models")
+
+    async def disable(self, name: str) -> None:
+        """Follow a model no longer."""
+        self._enabled.pop(name, None)
+        if not self._enabled:
+            await self._rest()
+
+    async def send_all(self, name: str) -> None:
+        """Tell all items of a model, followed or not."""
+        await self._send(name, await self._rows(name))
+
+    async def _send(self, name: str, rows: Rows, *, deleted: bool = False) -> None:
+        for number, (item, data) in enumerate(rows.items(), 1):
+            now = self._node.clock.now()
+            message: dict[str, Any] = {"name": name, "id": item, "data": data, "created": now}
+            if deleted:
+                message["deleted"] = now
+            self.bus.publish(CHANGED, **message)
+            if not number % BATCH:  # readers have bounded queues
+                await self._node.clock.sleep(BATCH_PAUSE)
+
+    # --- following ---------------------------------------------------------------------------
+
+    def _on_event(self, event: Event) -> None:
+        kind = event.event_id
+        if kind.startswith("service-"):
+            self._due.update(self._enabled)  # with a service everything may come and go
+        elif kind.startswith("key-"):
+            self._due.add("key")
+        elif kind in ("node-connected", "node-disconnected"):
+            self._due.add("online_status")
+        elif kind.startswith(("backup-", "my-backup-index", "data-", "fragment-")):
+            self._due.update(("private_file", "remote_version"))
+        else:
+            return
+        self._wake.set()
+
+    async def _follow(self) -> None:
+        while True:
+            wake = asyncio.create_task(self._wake.wait())
+            poll = asyncio.create_task(self._node.clock.sleep(POLL))
+            try:
+                await asyncio.wait({wake, poll}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for task in (wake, poll):
+                    task.cancel()
+                await asyncio.gather(wake, poll, return_exceptions=True)
+            self._wake.clear()
+            await self._look_at_catalog()
+            due, self._due = self._due, set()
+            for name in sorted(due & self._enabled.keys()):
+                try:
+                    await self._compare(name)
+                except Exception:
+                    log.exception("a model cannot be read", model=name)
+            await self._node.clock.sleep(PAUSE)
+
+    async def _look_at_catalog(self) -> None:
+        if self._node.storage is None or not self._enabled.keys() & {
+            "private_file",
+            "remote_version",
+        }:
+            return
+        try:
+            catalog = self._node.storage.parts.catalog
+            revision = await in_pool(self._node, lambda: catalog.revision)
+        except BitdustError:
+            return
+        if revision != self._revision:
+            self._revision = revision
+            self._due.update(("private_file", "remote_version"))
+
+    async def _compare(self, name: str) -> None:
+        async with self._turn:
+            if name not in self._enabled:
+                return
+            old, new = self._enabled[name], await self._rows(name)
+            self._enabled[name] = new
+        changed = {item: data for item, data in new.items() if old.get(item) != data}
+        gone = {item: data for item, data in old.items() if item not in new}
+        await self._send(name, changed)
+        await self._send(name, gone, deleted=True)
+
+    # --- what there is -----------------------------------------------------------------------
+
+    async def _rows(self, name: str) -> Rows:
+        if name in LATER:
+            return {}
+        try:
+            return await self._sources[name]()
+        except BitdustError:  # that part of the node is off
+            return {}
+
+    async def _services(self) -> Rows:
+        rows = await services.services_list(self._node)
+        return {row["name"]: {k: v for k, v in row.items() if k != "healthy"} for row in rows}
+
+    async def _keys(self) -> Rows:
+        rows = await keys.keys_list(self._node)
+        return {str(row["key_id"]): row for row in rows}
+
+    async def _online(self) -> Rows:
+        network = self._node.network
+        if network is None:
+            return {}
+        found: Rows = {}
+        for node_id, status in network.statuses().items():
+            document = network.document_of(node_id)
+            if document is None:
+                continue
+            who = f"online_{document.global_id}"
+            found[who] = {
+                "id": who,
+                "name": "OnlineStatus",
+                "state": "CONNECTED" if status.state.value == "online" else "OFFLINE",
+                "idurl": str(document.idurl),
+                "global_id": str(document.global_id),
+                "idhost": document.idurl.host,
+                "username": document.name,
+            }
+        return found
+
+    async def _items(self) -> list[dict[str, Any]]:
+        rows = (await files.files_list(self._node, recursive=True)).result
+        return rows if isinstance(rows, list) else []
+
+    async def _files(self) -> Rows:
+        wanted = ("global_id", "remote_path", "size", "type", "customer", "versions")
+        return {
+            str(row["global_id"]): {key: row.get(key) for key in wanted}
+            for row in await self._items()
+        }
+
+    async def _versions(self) -> Rows:
+        found: Rows = {}
+        for row in await self._items():
+            for version in row.get("versions", ()):
+                found[str(version["backup_id"])] = {
+                    **version,
+                    "filesize": version.get("size"),
+                    "global_id": row["global_id"],
+                    "key_id": row["key_id"],
+                    "remote_path": row["remote_path"],
+                }
+        return found

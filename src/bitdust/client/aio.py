@@ -40,7 +40,7 @@ class AsyncClient(AsyncOperations):
     """
 
     def __init__(self, home: Path | None = None) -> None:
-        self.home = default_home() if home is None else home
+        self.home: Path = default_home() if home is None else home
         self._connection: ClientConnection | None = None
         self._reader: asyncio.Task[None] | None = None
         self._numbers = count(1)

@@ -1144,3 +1144,30 @@ class AsyncOperations(ABC):
         """
         result: dict[str, int] = await self.ask("events_list", {})
         return result
+
+    async def enable_model_listener(self, model_name: str, *, request_all: bool = False) -> None:
+        """Push every change of a model to all WebSocket clients from now on.
+
+        Args:
+            model_name: the model.
+            request_all: push all its items now.
+        """
+        await self.ask(
+            "enable_model_listener", {"model_name": model_name, "request_all": request_all}
+        )
+
+    async def disable_model_listener(self, model_name: str) -> None:
+        """Push changes of a model no longer.
+
+        Args:
+            model_name: the model.
+        """
+        await self.ask("disable_model_listener", {"model_name": model_name})
+
+    async def request_model_data(self, model_name: str) -> None:
+        """Push all items of a model to all WebSocket clients once.
+
+        Args:
+            model_name: the model.
+        """
+        await self.ask("request_model_data", {"model_name": model_name})

@@ -1130,3 +1130,28 @@ class Operations(ABC):
         """
         result: dict[str, int] = self.ask("events_list", {})
         return result
+
+    def enable_model_listener(self, model_name: str, *, request_all: bool = False) -> None:
+        """Push every change of a model to all WebSocket clients from now on.
+
+        Args:
+            model_name: the model.
+            request_all: push all its items now.
+        """
+        self.ask("enable_model_listener", {"model_name": model_name, "request_all": request_all})
+
+    def disable_model_listener(self, model_name: str) -> None:
+        """Push changes of a model no longer.
+
+        Args:
+            model_name: the model.
+        """
+        self.ask("disable_model_listener", {"model_name": model_name})
+
+    def request_model_data(self, model_name: str) -> None:
+        """Push all items of a model to all WebSocket clients once.
+
+        Args:
+            model_name: the model.
+        """
+        self.ask("request_model_data", {"model_name": model_name})

@@ -54,7 +54,7 @@ class Client(Operations):
         registry: Registry | None = None,
         timeout: float | None = DEFAULT_TIMEOUT,
     ) -> None:
-        self.home = default_home() if home is None else home
+        self.home: Path = default_home() if home is None else home
         self._registry = registry or build_registry()
         self._timeout = timeout
         self._settings = Settings(self.home)

@@ -18,10 +18,10 @@ demo: $(STAMP)
 	@$(BIN)/bitdust demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal -m 'not slow'
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup -m 'not slow'
 
 test-all: $(STAMP)
-	$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup
 
 check: $(STAMP)
 	$(BIN)/ruff format --check src tests benchmarks

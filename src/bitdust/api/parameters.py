@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Annotated, Any, NewType, Union, get_args, get_origin
 
-from bitdust.errors import BitdustError, InvalidInput
+from bitdust.errors import BitdustError, InvalidInput, NoIdentity
 from bitdust.ids import BackupID, GlobalID, KeyID, PathID, RemotePath, looks_like_version
 
 MAX_TEXT = 64 * 1024
@@ -205,6 +205,9 @@ def _json(raw: object, context: Context) -> Any:
 
 def _remote_path(raw: object, context: Context) -> RemotePath:
     text = _text(raw, context)
+    if context.owner is None and "@" not in text.partition(":")[0]:
+        # a bare path is meant under one's own master key, and there is nobody here yet
+        raise NoIdentity("this node has no identity yet")
     return RemotePath.parse(text, context.owner.key() if context.owner else None)
 
 
@@ -338,10 +341,12 @@ def bind(
 
     Raises:
         InvalidParameters: missing, unknown, doubled or ill-typed parameters, all of them listed.
+        NoIdentity: a bare path or name is meant for this node's person, and there is none yet.
     """
     arguments: dict[str, Any] = {}
     errors: list[str] = []
     hints: list[str] = []
+    nobody: NoIdentity | None = None
     for given, value in list(raw.items())[:MAX_ITEMS]:
         name = given if given in parameters else aliases.get(given, given)
         if name not in parameters:
@@ -358,6 +363,9 @@ def bind(
             arguments[name] = parameter.kind.convert(value, context)
         except Refused as exc:
             errors.append(f"{name}: {exc}")
+        except NoIdentity as exc:
+            nobody = exc
+            arguments[name] = None
         except BitdustError as exc:
             errors.append(f"{name}: {exc.message}")
             hints.append(exc.hint)
@@ -369,6 +377,8 @@ def bind(
             arguments[parameter.name] = parameter.default
     if errors:
         raise InvalidParameters(errors, hint=next(filter(None, hints), ""))
+    if nobody is not None:
+        raise nobody
     return arguments
 
 

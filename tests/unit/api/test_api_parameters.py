@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from bitdust.api.parameters import Context, InvalidParameters, Target, kind_of
 from bitdust.api.registry import GET, Registry, build_registry, operation
+from bitdust.errors import NoIdentity
 from bitdust.ids import BackupID, GlobalID, KeyID, PathID, RemotePath
 
 ALICE = GlobalID("alice", "server-a.com")
@@ -168,9 +169,12 @@ def test_other_spellings_and_ignored_parameters() -> None:
 
 
 def test_without_an_identity_a_path_needs_its_key() -> None:
-    with pytest.raises(InvalidParameters) as caught:
+    with pytest.raises(NoIdentity):
         sample.bind({"remote_path": "cat.png"}, Context())
-    assert caught.value.errors[0].startswith("remote_path: invalid remote path")
+    assert sample.bind({"remote_path": "master$a@b.c:cat.png"}, Context())
+    # what is wrong whoever one is comes first
+    with pytest.raises(InvalidParameters, match="count"):
+        sample.bind({"remote_path": "cat.png", "count": "many"}, Context())
 
 
 def test_annotations_that_operations_may_not_use() -> None:

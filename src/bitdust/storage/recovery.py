@@ -25,6 +25,7 @@ from bitdust.storage.erasure import fragments_needed
 from bitdust.storage.fragment import build_fragments
 from bitdust.storage.fragment_header import FragmentHeader, parse_header
 from bitdust.storage.fragment_read import read_block
+from bitdust.storage.journal import unpack_segment
 from bitdust.storage.journalsync import enter_segment, journal_name
 from bitdust.storage.pool import in_pool
 from bitdust.storage.replay import JournalGap, apply_segment, plan_replay
@@ -273,6 +274,10 @@ class Recovery:
         if header.kind is not BlockKind.JOURNAL:
             raise IntegrityError("a block of another kind stands in for a journal segment")
         payload = bytes(content.payload)
+        told = unpack_segment(payload)[0]
+        if segment_name(told.epoch, told.seq) != name:
+            # an older segment under a newer name would hide what came after it
+            raise IntegrityError("a segment of the journal stands under another's name")
         # made again from its key, so that the hashes of all fragments are known, the lost ones too
         fragments = build_fragments(
             header.block_id,

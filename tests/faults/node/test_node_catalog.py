@@ -288,3 +288,39 @@ def test_an_upload_taken_up_after_its_version_was_made_makes_no_second_one(play:
         assert (await story.download())[0] == story.original.read_bytes()
 
     play(scenario)
+
+
+def test_an_old_segment_of_the_journal_under_a_newer_name_is_refused(play: Play) -> None:
+    async def scenario(story: Any) -> None:
+        second = story.folder / "second"
+        second.write_bytes(b"second")
+        await story.upload("second", second)
+        await story.alice.require_storage().files_sync()
+        epoch, number = story.catalog.journal_position
+        journal = story.alice.storage.parts.journal
+        old, new = journal.object_name(epoch, 0), journal.object_name(epoch, number - 1)
+        assert number >= 2
+        client = story.alice.require_customer().client
+        nodes = story.alice.require_customer().positions()
+
+        async def put(node: bytes, data: bytes) -> None:
+            await client.delete(node, [new])
+            await client.put(node, new, [memoryview(data)], len(data), blake3(data).digest())
+
+        kept = {node: await client.get(node, new) for node in nodes}
+        for node in nodes:
+            await put(node, await client.get(node, old))
+        await story.grid.stop("alice")
+        delete(story.folder / "grid" / "alice")
+        await story.grid.start("alice")
+        story.watch()
+        await story.grid.until(lambda: story.alice.require_customer().ready() == 4)
+        storage = story.alice.storage
+        assert not await storage.wait_recovered(300.0)
+        client = story.alice.require_customer().client
+        for node, data in kept.items():
+            await put(node, data)
+        assert await storage.wait_recovered(600.0)
+        assert (await story.download("second"))[0] == b"second"
+
+    play(scenario)

@@ -20,6 +20,7 @@ import structlog
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
+from websockets.protocol import State
 
 from bitdust.api.dispatch import dispatch, note_internal_failure
 from bitdust.api.registry import Registry
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 MAX_MESSAGE = 1024 * 1024
 """Bytes of the longest message from a client."""
-MAX_CLIENTS = 64
+MAX_CLIENTS = 1024
 MAX_FIELDS = 16
 """Query arguments of a handshake."""
 MAX_CALLS = 32
@@ -42,6 +43,10 @@ MAX_CALLS = 32
 MAX_OUTGOING = 200
 """Messages that may wait for a client; one that leaves more unread is dropped."""
 MAX_WRITE_BUFFER = 256 * 1024
+MAX_PUSHED = 10_000
+"""Events that may wait between two pushes."""
+PUSH_EVERY = 0.02
+"""Seconds between two pushes of events; the first after a silence goes at once."""
 SLOW_CLIENT = 1013
 """Close code for a client that does not read (RFC 6455 registry: try again later)."""
 
@@ -57,6 +62,22 @@ class _Client:
         self.calls: set[asyncio.Task[None]] = set()
         self.free = asyncio.Semaphore(MAX_CALLS)
         self.slow = asyncio.Event()
+
+    def push_all(self, messages: list[bytes], frames: bytes) -> None:
+        """Send what goes to every client: at once to one that keeps up, else through the queue.
+
+        Args:
+            messages: what is sent.
+            frames: the same, ready for the wire; servers do not mask, so all clients get one.
+        """
+        transport = self.connection.transport
+        if self.connection.state is not State.OPEN or transport.is_closing():
+            return
+        if self.outgoing.empty() and transport.get_write_buffer_size() < MAX_WRITE_BUFFER:
+            transport.write(frames)
+        else:
+            for message in messages:
+                self.push(message)
 
     def push(self, message: bytes) -> None:
         """Queue a message; marks the client as slow when there is no room."""
@@ -216,22 +237,42 @@ class WebSocketServer:
 
     async def _push(self, bus: EventBus, shape: Callable[[Event], dict[str, Any]]) -> None:
         """Send everything that a bus publishes to all clients."""
-        subscription = bus.subscribe(MAX_OUTGOING)
+        subscription = bus.subscribe(MAX_PUSHED)
         try:
             while True:
                 events = await subscription.collect()
                 if subscription.dropped:
-                    subscription = bus.subscribe(MAX_OUTGOING)
-                for event in events:
-                    try:
-                        message = encode(shape(event), pretty=False)
-                    except (TypeError, ValueError):
-                        self._log.exception("an event is not JSON", event_id=event.event_id)
-                        continue
+                    self._log.warning("more was published than can be pushed; some was lost")
+                    subscription = bus.subscribe(MAX_PUSHED)
+                if self._clients:
+                    messages = self._messages(events, shape)
+                    frames = b"".join(map(_frame, messages))
                     for client in list(self._clients):
-                        client.push(message)
+                        client.push_all(messages, frames)
+                await asyncio.sleep(PUSH_EVERY)
         finally:
             bus.unsubscribe(subscription)
+
+    def _messages(
+        self, events: list[Event], shape: Callable[[Event], dict[str, Any]]
+    ) -> list[bytes]:
+        messages = []
+        for event in events:
+            try:
+                messages.append(encode(shape(event), pretty=False))
+            except (TypeError, ValueError):
+                self._log.exception("an event is not JSON", event_id=event.event_id)
+        return messages
+
+
+def _frame(message: bytes) -> bytes:
+    """A text message as one unmasked frame (RFC 6455, section 5.2)."""
+    size = len(message)
+    if size < 126:
+        return bytes((0x81, size)) + message
+    if size < 65536:
+        return b"\x81\x7e" + size.to_bytes(2, "big") + message
+    return b"\x81\x7f" + size.to_bytes(8, "big") + message
 
 
 def _event(event: Event) -> dict[str, Any]:

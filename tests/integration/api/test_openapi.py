@@ -6,6 +6,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -96,7 +97,7 @@ if importlib.util.find_spec("schemathesis"):
 
     @pytest.mark.slow
     @pytest.mark.timeout(900)
-    def test_the_node_answers_as_described(live: Any) -> None:
+    def test_the_node_answers_as_described(live: Any, tmp_path: Path) -> None:
         words = [sys.executable, "-m", "schemathesis.cli", "run"]
         words += [f"http://127.0.0.1:{live.http_port}/openapi.json"]
         words += ["-H", f"api_secret: {live.secret}", "--max-examples", "20", "--no-color"]
@@ -104,5 +105,7 @@ if importlib.util.find_spec("schemathesis"):
         words += ["--checks", "not_a_server_error,status_code_conformance"]
         words[-1] += ",content_type_conformance,response_schema_conformance"
         words += ["--exclude-operation-id-regex", rf"^({'|'.join(UNSAFE)})(_\d+)?$"]
-        done = subprocess.run(words, capture_output=True, text=True, timeout=800, check=False)
+        done = subprocess.run(
+            words, capture_output=True, text=True, timeout=800, check=False, cwd=tmp_path
+        )
         assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]

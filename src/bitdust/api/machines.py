@@ -90,7 +90,8 @@ def _network(node: Node) -> Iterator[Machine]:
         left = status.next_attempt - now
         timers = {"attempt": left} if status.next_attempt else {}
         state = _ONLINE[status.state.value]
-        yield Machine("OnlineStatus", f"online_{who}", state, timers, status.last_error)
+        why = "" if state == "CONNECTED" else status.last_error
+        yield Machine("OnlineStatus", f"online_{who}", state, timers, why)
 
 
 def _suppliers(node: Node) -> Iterator[Machine]:

@@ -84,7 +84,7 @@ def judge_clock(skews: Sequence[float]) -> Verdict:
     ordered = sorted(skews)
     middle = ordered[len(ordered) // 2]  # one server with a wrong clock must not decide
     if abs(middle) <= MOST_SKEW:
-        return Verdict("clock", OK, f"{abs(middle):.0f} s from those of {len(skews)} servers")
+        return Verdict("clock", OK, f"{abs(middle):.0f} s from the clocks of identity servers")
     word = "ahead" if middle > 0 else "behind"
     return Verdict(
         "clock",
@@ -239,7 +239,7 @@ def judge_redundancy(rows: Sequence[Mapping[str, Any]] | None) -> Verdict:
             f"complete, with fragments missing: {_some(weak)}",
             "they are rebuilt by themselves once enough suppliers are connected",
         )
-    return Verdict("redundancy", OK, f"{whole} versions are stored with all their fragments")
+    return Verdict("redundancy", OK, f"versions with all their fragments: {whole}")
 
 
 def _percent(text: object) -> float | None:

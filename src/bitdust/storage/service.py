@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,33 +21,26 @@ from bitdust.errors import BitdustError, NotFound, ServiceOff, TooFewSuppliers
 from bitdust.events import Event, EventBus
 from bitdust.ids import KeyID, RemotePath
 from bitdust.storage.blockstore import BlockIndex
-from bitdust.storage.blockwriter import BlockSender, BlockWriter, OwnerKey
+from bitdust.storage.blockwriter import OwnerKey
 from bitdust.storage.care import Caretaker
 from bitdust.storage.catalog import Catalog
 from bitdust.storage.catalog_types import (
     JobKind,
     JobRow,
-    JobState,
-    Progress,
-    Version,
-    VersionState,
-    VersionStats,
 )
-from bitdust.storage.download import Restorer
 from bitdust.storage.erasure import ecc_map
 from bitdust.storage.fetch import BlockFetcher, StoredBlock
 from bitdust.storage.inspection import Inspector
 from bitdust.storage.jobs import DOWNLOAD, UPLOAD, Job, JobQueue
+from bitdust.storage.jobwork import JobWork, Parts
 from bitdust.storage.journalsync import JournalSync
 from bitdust.storage.pool import in_pool
 from bitdust.storage.ports import Keys, StorageClient, Suppliers
 from bitdust.storage.recovery import Recovery
-from bitdust.storage.repair import acknowledgements_needed, may_vanish
+from bitdust.storage.repair import acknowledgements_needed
 from bitdust.storage.schema import CatalogDamaged
 from bitdust.storage.seal import MAX_PAYLOAD
 from bitdust.storage.spread import NodeID, Spreader
-from bitdust.storage.upload import Tally, TreeReader
-from bitdust.storage.walk import FOLDER, measure, stat_root
 
 UPLOADS_AT_ONCE = 1
 DOWNLOADS_AT_ONCE = 2
@@ -65,20 +57,7 @@ _JOURNAL_ID = b"bitdust journal id v1"
 log = structlog.get_logger(component="storage")
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What is there while the catalog is open."""
-
-    catalog: Catalog
-    blocks: BlockIndex
-    journal: JournalSync
-    fetcher: BlockFetcher
-    spreader: Spreader
-    care: Caretaker
-    inspector: Inspector
-
-
-class Storage:
+class Storage(JobWork):
     """A person's files.
 
     Args:
@@ -357,13 +336,6 @@ class Storage:
                 return
             await self.clock.sleep(RESUME_LOOK)
 
-    def _online(self) -> int:
-        """How many suppliers can be asked now."""
-        return sum(
-            node is not None and self.suppliers.online(position)
-            for position, node in enumerate(self.suppliers.positions())
-        )
-
     async def begin(
         self, kind: str, remote: RemotePath, local: str, item: int, options: dict[str, Any]
     ) -> Job:
@@ -428,207 +400,3 @@ class Storage:
             reason=job.error.message if job.error else "",
         )
         self._wake_care()
-
-    def _mark_job(self, job: Job, state: JobState, error: str = "") -> None:
-        progress = Progress(
-            job.files_processed,
-            job.total_files,
-            job.bytes_processed,
-            job.total_size,
-            job.block_number,
-            job.bytes_sent,
-        )
-        with self.parts.catalog.transaction() as tx:
-            tx.update_job(
-                job.id,
-                updated=self.clock.now(),
-                state=state,
-                progress=progress,
-                error=error,
-            )
-
-    @contextlib.asynccontextmanager
-    async def _job_row(self, job: Job) -> AsyncIterator[None]:
-        """Keeps the row of a job in step with it; a job that is interrupted stays running there."""
-        await in_pool(self.pool, self._mark_job, job, JobState.RUNNING)
-        yield
-        await in_pool(self.pool, self._mark_job, job, JobState.DONE)
-
-    async def _record(self, job: Job) -> None:
-        """Write down that a job failed or was stopped, so that no restart takes it up again."""
-        state = JobState.STOPPED if job.state == "stopped" else JobState.FAILED
-        text = job.error.message if job.error is not None else ""
-        await in_pool(self.pool, self._mark_job, job, state, text)
-
-    async def _upload(self, job: Job) -> dict[str, Any]:
-        """Run one upload; its result is what ``wait_result`` gives."""
-        parts = self.parts
-        began = self.clock.monotonic()
-        owner = await self.owner_key(job.remote.key_id)
-        item = int(job.options["item"])
-        local = Path(job.local)
-        n = self.suppliers.n
-        self._refuse_too_few(n)
-        self.events.publish("backup-started", remote_path=str(job.remote), job_id=job.id)
-        async with self._job_row(job):
-            writer = BlockWriter(parts.catalog, owner, n, self.clock, self._random, job.id)
-            sender = BlockSender(self.pool, parts.catalog, n, parts.spreader, job)
-            reader = TreeReader(
-                parts.catalog,
-                writer,
-                owner,
-                job,
-                item,
-                local,
-                resumed=bool(job.options.get("resumed")),
-                created=self.clock.now(),
-            )
-            measuring = asyncio.create_task(self._measure(job, local), name="measure")
-            try:
-                await sender.send_all(reader.blocks(), writer)
-            finally:
-                measuring.cancel()
-                await asyncio.gather(measuring, return_exceptions=True)
-            tally = reader.tally
-            version, acks = await self._commit(job, item, n, tally, writer, sender)
-        return {
-            "remote_path": str(job.remote),
-            "key_id": str(job.remote.key_id),
-            "source_path": job.local,
-            "path_id": job.path_id,
-            "version": version.label,
-            "backup_id": f"{job.remote.key_id}:{job.path_id}/{version.label}",
-            "state": str(version.state),
-            "files": tally.files,
-            "folders": tally.folders,
-            "links": tally.links,
-            "bytes": tally.size,
-            "files_changed": tally.changed,
-            "removed": tally.removed,
-            "new_bytes": writer.new_bytes,
-            "packed_bytes": writer.packed_bytes,
-            "stored_bytes": sender.stored_bytes,
-            "blocks": writer.blocks,
-            "suppliers": n,
-            "acks": acks,
-            "may_vanish": max(0, may_vanish(acks, n)),
-            "seconds": round(self.clock.monotonic() - began, 3),
-            "warnings": job.warnings,
-            "warnings_total": job.warnings_total,
-        }
-
-    def _refuse_too_few(self, n: int) -> None:
-        """An upload that cannot end is not begun."""
-        online = self._online()
-        needed = acknowledgements_needed(n)
-        if online < needed:
-            raise TooFewSuppliers(
-                f"{online} of {n} suppliers are connected, an upload needs {needed}"
-            )
-
-    async def _measure(self, job: Job, local: Path) -> None:
-        """Find out how much there is to do, while it is being done."""
-        try:
-            found = await in_pool(self.pool, stat_root, local)
-            if found.kind == FOLDER:
-                files, size = await in_pool(self.pool, measure, local)
-            else:
-                files, size = 1, found.size
-        except BitdustError:
-            return
-        job.total_files, job.total_size = files, size
-
-    async def _commit(
-        self,
-        job: Job,
-        item: int,
-        n: int,
-        tally: Tally,
-        writer: BlockWriter,
-        sender: BlockSender,
-    ) -> tuple[Version, int]:
-        """Make the version, and bring the catalog's journal to the suppliers."""
-        parts = self.parts
-        job.check()
-
-        now = self.clock.now()
-
-        def commit() -> tuple[int, int]:
-            acks = sender.min_acks
-            stats = VersionStats(
-                tally.files,
-                tally.folders,
-                tally.links,
-                tally.size,
-                writer.new_bytes,
-                sender.stored_bytes,
-                n,
-                acks,
-            )
-            state = VersionState.STORED if acks == n else VersionState.PARTIAL
-            with parts.catalog.transaction() as tx:
-                seq = tx.commit_version(
-                    job.id, item, job.version, created=now, state=state, stats=stats
-                )
-                # in one with the version: a job that is taken up again must not make it twice
-                tx.update_job(job.id, updated=now, state=JobState.DONE)
-            if acks == n and parts.catalog.blocks_needing_repair(1):
-                # blocks of earlier versions, which were not sent again, may lack fragments
-                health = parts.catalog.health(item, seq)
-                if health.stored < health.fragments:
-                    acks = min(acks, health.weakest)
-            return seq, acks
-
-        seq, acks = await in_pool(self.pool, commit)
-        _, journal_acks = await parts.journal.flush(n)
-        acks = min(acks, journal_acks)
-        if acks < sender.min_acks:
-
-            def mark() -> None:
-                with parts.catalog.transaction() as tx:
-                    tx.mark_version(seq, VersionState.PARTIAL, acks)
-
-            await in_pool(self.pool, mark)
-        return await in_pool(self.pool, parts.catalog.version, seq), acks
-
-    async def _download(self, job: Job) -> dict[str, Any]:
-        """Run one download; its result is what ``wait_result`` gives."""
-        parts = self.parts
-        began = self.clock.monotonic()
-        owner = await self.owner_key(job.remote.key_id)
-        item = int(job.options["item"])
-        seq = int(job.options["seq"])
-        self.events.publish("restore-started", remote_path=str(job.remote), job_id=job.id)
-        async with self._job_row(job):
-            totals = await in_pool(self.pool, parts.catalog.tree_totals, item, seq)
-            job.total_files, job.total_size = totals.files, totals.size
-            restorer = Restorer(
-                parts.catalog,
-                parts.blocks.stored,
-                parts.fetcher,
-                owner,
-                self.pool,
-                job,
-                item,
-                seq,
-                job.remote.name.encode("utf-8", "surrogateescape"),
-                Path(job.local),
-            )
-            await restorer.run()
-        return {
-            "downloaded": True,
-            "key_id": str(job.remote.key_id),
-            "backup_id": f"{job.remote.key_id}:{job.backup_id}",
-            "local_path": str(Path(job.local, job.remote.name)),
-            "path_id": job.path_id,
-            "remote_path": str(job.remote),
-            "version": job.version,
-            "files": restorer.files,
-            "folders": restorer.folders,
-            "links": restorer.links,
-            "kept": restorer.kept,
-            "bytes": job.total_size,
-            "seconds": round(self.clock.monotonic() - began, 3),
-            "warnings": job.warnings,
-            "warnings_total": job.warnings_total,
-        }

@@ -78,13 +78,22 @@ class EventBus:
 
     def publish(self, event_id: str, **data: Any) -> Event:
         """Send an event to everybody who listens; never blocks."""
+        event = self.inject(event_id, data)
+        for callback in list(self._callbacks):
+            callback(event)
+        return event
+
+    def inject(self, event_id: str, data: dict[str, Any]) -> Event:
+        """Send an event from outside to the subscribers alone.
+
+        Callbacks, by which the parts of the engine tell each other what happened, do not get it:
+        what they are told must be true.
+        """
         event = Event(event_id, data, self._now())
         self.counts[event_id] = self.counts.get(event_id, 0) + 1
         for subscription in list(self._subscriptions):
             if not subscription.offer(event):
                 self._subscriptions.discard(subscription)
-        for callback in list(self._callbacks):
-            callback(event)
         return event
 
     def subscribe(self, limit: int = MAX_PENDING) -> Subscription:
@@ -127,6 +136,9 @@ class EventScope(EventBus):
 
     def publish(self, event_id: str, **data: Any) -> Event:
         return self._bus.publish(event_id, **data)
+
+    def inject(self, event_id: str, data: dict[str, Any]) -> Event:
+        return self._bus.inject(event_id, data)
 
     def subscribe(self, limit: int = MAX_PENDING) -> Subscription:
         return self._bus.subscribe(limit)

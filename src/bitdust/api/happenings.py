@@ -25,7 +25,8 @@ _EVENT_ID = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 async def event_send(node: Node, event_id: str, *, data: JsonValue = None) -> dict[str, Any]:
     """Inject an event into the running node, as if it had happened there.
 
-    Everybody who listens receives it. Provided for tests and development.
+    Everybody who listens receives it; the node itself does not act on it. Provided for tests and
+    development.
 
     Args:
         event_id: name of the event: lower-case letters, digits, `-`, `_` and `.`.
@@ -46,7 +47,7 @@ async def event_send(node: Node, event_id: str, *, data: JsonValue = None) -> di
         )
     if data is not None and not isinstance(data, dict):
         raise InvalidInput("data: must be a JSON object")
-    event = node.events.publish(event_id, **(data or {}))
+    event = node.events.inject(event_id, data or {})
     return {"event_id": event.event_id, "created": event.created}
 
 

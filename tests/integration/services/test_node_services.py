@@ -356,3 +356,25 @@ def test_the_configuration_of_what_runs(tmp_path: Path) -> None:
             assert "no node" in refused["errors"][0]
 
     run_virtual(scenario())
+
+
+def test_an_injected_event_does_not_steer_the_node(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with Grid(tmp_path) as grid:
+            for number in range(2):
+                await grid.supplier(f"s{number}")
+            alice = await grid.customer("alice", suppliers=2)
+            heard = alice.events.subscribe()
+            senseless: list[tuple[str, dict[str, Any]]] = [
+                ("node-connected", {"node_id": "no hex"}),
+                ("node-connected", {}),
+                ("node-disconnected", {"node_id": 7}),
+                ("supplier-connected", {"event_id": 1, "self": 2}),
+                ("key-erased", {}),
+            ]
+            for event_id, data in senseless:
+                await ask(alice, "event_send", event_id=event_id, data=data)
+            events = await heard.collect()
+            assert [(event.event_id, event.data) for event in events] == senseless
+
+    run_virtual(scenario())

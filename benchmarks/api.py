@@ -19,14 +19,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from measure import processor_time
-
 from bitdust.api.secret import read_secret
 from bitdust.cli.testnet_ports import Ports
 from bitdust.config import Settings
 from bitdust.daemon import holder, run_daemon
+from measure import processor_time
 
 CONNECTIONS = 8
+TICK = b"bench-tick"
 PROBE = "import sys; from bitdust.cli.main import main; sys.argv[0] = 'bitdust'; main()"
 
 Caller = Callable[[], Awaitable[None]]
@@ -103,10 +103,25 @@ def http(port: int, secret: str, verb: str, target: str, body: bytes = b"") -> C
     return connect
 
 
-def websocket(port: int, secret: str, depth: int) -> Connect:
+def handshake(port: int, secret: str) -> bytes:
+    """The request that opens a WebSocket."""
+    return (
+        f"GET /?api_secret={secret} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
+        "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    ).encode()
+
+
+def websocket(
+    port: int,
+    secret: str,
+    depth: int,
+    method: str = "process_health",
+    kwargs: dict[str, str] | None = None,
+) -> Connect:
     """Connections that send ``depth`` calls and wait for all answers."""
     call_text = json.dumps(
-        {"command": "api_call", "method": "process_health", "kwargs": {}, "call_id": 1}
+        {"command": "api_call", "method": method, "kwargs": kwargs or {}, "call_id": 1}
     ).encode()
     mask = b"\0\0\0\0"
     frame = bytes([0x81, 0x80 | len(call_text)]) + mask + call_text
@@ -114,23 +129,22 @@ def websocket(port: int, secret: str, depth: int) -> Connect:
 
     async def connect() -> Caller:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(
-            f"GET /?api_secret={secret} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
-            "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
-        )
+        writer.write(handshake(port, secret))
         head = await reader.readuntil(b"\r\n\r\n")
         assert b" 101 " in head, head
 
         async def call() -> None:
             writer.write(frame * depth)
-            for _ in range(depth):
+            left = depth
+            while left:
                 first, size = await reader.readexactly(2)
                 assert first == 0x81
                 if size == 126:
                     size = int.from_bytes(await reader.readexactly(2), "big")
                 answer = await reader.readexactly(size)
-                assert b'"OK"' in answer, answer
+                if b'"type":"event"' not in answer:
+                    assert b'"OK"' in answer, answer
+                    left -= 1
 
         return call
 
@@ -149,6 +163,54 @@ def command_line(home: Path, rounds: int = 5) -> float:
         )
         best = min(best, time.perf_counter() - began)
     return 1000 * best
+
+
+class _Listener(asyncio.Protocol):
+    """Counts the events that come over one WebSocket connection."""
+
+    def __init__(self, request: bytes) -> None:
+        self._request = request
+        self._rest = b""
+        self.opened = asyncio.Event()
+        self.events = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        transport.write(self._request)
+
+    def data_received(self, data: bytes) -> None:
+        if b" 101 " in data:
+            self.opened.set()
+        data = self._rest + data
+        self.events += data.count(TICK)
+        self._rest = data[-len(TICK) + 1 :]
+
+
+async def listeners(port: int, secret: str, pid: int, count: int, rate: int, seconds: int) -> str:
+    """Have ``count`` listeners receive ``rate`` events a second; a sentence about it."""
+    loop = asyncio.get_running_loop()
+    request = handshake(port, secret)
+    opened = []
+    for _ in range(count):
+        _, listener = await loop.create_connection(lambda: _Listener(request), "127.0.0.1", port)
+        opened.append(listener)
+        await listener.opened.wait()
+    send = await websocket(port, secret, 1, "event_send", {"event_id": TICK.decode()})()
+    cpu, began = processor_time(pid), time.perf_counter()
+    for number in range(rate * seconds):
+        await asyncio.sleep(max(0.0, began + number / rate - time.perf_counter()))
+        await send()
+    wanted = rate * seconds
+    ends = time.perf_counter() + 10
+    while any(one.events < wanted for one in opened) and time.perf_counter() < ends:
+        await asyncio.sleep(0.05)
+    wall, used = time.perf_counter() - began, processor_time(pid) - cpu
+    lost = sum(wanted - one.events for one in opened)
+    return (
+        f"{count} listeners, {wanted} events in {wall:.1f} s: "
+        f"{sum(one.events for one in opened):,} received, {lost} lost, "
+        f"{100 * used / wall:.0f} % of one core"
+    )
 
 
 async def run(home: Path, seconds: float) -> None:
@@ -191,6 +253,7 @@ async def run(home: Path, seconds: float) -> None:
             f"| {rate.name} | {rate.per_second:,.0f} | {rate.per_core:,.0f} "
             f"| {rate.p50:.2f} | {rate.p99:.2f} |"
         )
+    print("\n" + await listeners(ws_port, secret, pid, 1000, 100, 5))
     print(f"\n`bitdust process health`: {command_line(home):.0f} ms")
 
 

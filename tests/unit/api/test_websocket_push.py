@@ -1,0 +1,69 @@
+"""Events to many listeners: all of them, in order, whatever their size."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from websockets.asyncio.client import connect
+
+from bitdust.servers.websocket import PUSH_EVERY
+
+LISTENERS = 30
+EVENTS = 300
+SIZES = (0, 1, 125, 126, 200, 65_535, 65_536, 70_000)
+"""Around the places where the length of a frame gets another form."""
+
+
+async def test_many_listeners_hear_every_event_in_order(
+    websocket: Any, node: Any, secret: str
+) -> None:
+    async def listen(ready: asyncio.Barrier) -> list[int]:
+        address = f"ws://127.0.0.1:{websocket.port}/?api_secret={secret}"
+        async with connect(address, compression=None, proxy=None) as connection:
+            await ready.wait()
+            heard: list[int] = []
+            async with asyncio.timeout(30):
+                while len(heard) < EVENTS:
+                    payload = json.loads(await connection.recv())["payload"]
+                    if payload["event_id"] == "counted":
+                        heard.append(payload["data"]["number"])
+            return heard
+
+    ready = asyncio.Barrier(LISTENERS + 1)
+    tasks = [asyncio.create_task(listen(ready)) for _ in range(LISTENERS)]
+    await ready.wait()
+    for number in range(EVENTS):
+        node.events.publish("counted", number=number)
+        if number % 50 == 0:
+            await asyncio.sleep(PUSH_EVERY)
+    for heard in await asyncio.gather(*tasks):
+        assert heard == list(range(EVENTS))
+
+
+async def test_frames_of_every_length(websocket: Any, node: Any, secret: str) -> None:
+    address = f"ws://127.0.0.1:{websocket.port}/?api_secret={secret}"
+    async with connect(address, compression=None, proxy=None) as connection:
+        for size in SIZES:
+            node.events.publish("sized", text="x" * size)
+        async with asyncio.timeout(30):
+            for size in SIZES:
+                payload = json.loads(await connection.recv())["payload"]
+                assert payload["data"]["text"] == "x" * size
+
+
+async def test_a_listener_that_leaves_disturbs_nobody(
+    websocket: Any, node: Any, secret: str
+) -> None:
+    address = f"ws://127.0.0.1:{websocket.port}/?api_secret={secret}"
+    async with connect(address, compression=None, proxy=None) as stays:
+        leaves = await connect(address, compression=None, proxy=None)
+        leaves.transport.abort()
+        for number in range(10):
+            node.events.publish("counted", number=number)
+            await asyncio.sleep(PUSH_EVERY)
+        await leaves.wait_closed()
+        async with asyncio.timeout(30):
+            for number in range(10):
+                assert json.loads(await stays.recv())["payload"]["data"]["number"] == number

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import fcntl
 import io
 import logging
@@ -32,6 +33,9 @@ START_DEADLINE = 60.0
 """Seconds a detached daemon may take until it answers."""
 STOP_DEADLINE = 20.0
 """Seconds a clean stop may take before the process ends anyway."""
+_M_ARENA_MAX = -8
+"""``mallopt`` of the GNU C library: the most heaps there may be."""
+_ARENAS = 2
 
 
 class HomeLock:
@@ -125,6 +129,12 @@ def _raise_file_limit() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
+def _bound_arenas() -> None:
+    # every thread of the pool would keep a heap of its own; must be said before they begin
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _ARENAS)
+
+
 async def _serve(home: Path, ready: Callable[[], None], passphrase: str | None) -> bool:
     """Run until asked to stop; True when a restart is wanted."""
     # the composition root pulls in everything, so it is imported only where a node really runs
@@ -169,6 +179,7 @@ def serve(
     try:
         setup_logging(home, console=console)
         _raise_file_limit()
+        _bound_arenas()
         restart = _run(_serve(home, ready, passphrase))
     finally:
         lock.release()

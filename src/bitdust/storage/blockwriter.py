@@ -28,8 +28,9 @@ from bitdust.storage.pool import in_pool
 from bitdust.storage.seal import BLOCK_ID_SIZE, KEY_SIZE, BlockKind, wrap_key
 from bitdust.storage.spread import Outcome, Spreader
 
-BLOCKS_IN_FLIGHT = 3
-"""Memories for fragments of one upload: two blocks on their way while a third is being filled."""
+BLOCKS_IN_FLIGHT = 2
+"""Memories for fragments of one upload: one block on its way while the next is being filled, or
+both on their way. A third made nothing faster and costs 32 MiB (docs/performance.md)."""
 CHUNKS_PER_BLOCK = 16_384
 """A block of tiny chunks ends here, so that what waits for its numbers stays bounded."""
 STOP_CHECK = 0.5

@@ -81,9 +81,12 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
             "interface/api/web-socket-port",
             "services/tcp-connections/tcp-port",
             "services/identity-server/web-port",
+            "services/entangled-dht/udp-port",
         ):
             settings.set(key, ports.take())
-    settings.set("services/entangled-dht/enabled", False)
+    dht = "services/entangled-dht"
+    settings.set(f"{dht}/private-network", True)
+    settings.set(f"{dht}/known-nodes", f"127.0.0.1:{settings.get_int(f'{dht}/udp-port')}")
     settings.set("services/identity-server/enabled", True)
     settings.set("services/identity-server/host", "127.0.0.1")
     settings.set("personal/private-key-size", 1024)
@@ -103,6 +106,10 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
                 "identity_create", {"username": "alice", "preferred_servers": [server]}
             )
             assert payload["response"]["status"] == "OK", payload
+            ends = time.monotonic() + DEADLINE
+            while node.websocket("files_list", {})["response"]["status"] != "OK":
+                assert time.monotonic() < ends, "the catalog does not open"
+                time.sleep(0.05)
             yield node
             assert holder(home) == pid, "the process died"
             log = (home / "logs" / "bitdust.log").read_text("utf-8")

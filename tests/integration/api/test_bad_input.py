@@ -225,7 +225,18 @@ def test_every_parameter_with_every_wrong_value(live: Any) -> None:
         if entry.name in HARMFUL:
             fixed["harm"] = 1
         for name in entry.parameters:
-            for value in ([1], {"a": 1}, 10**400, "a\x00b", "\ud800", "/", "x" * 70_000, True, -1, 0.5):
+            for value in (
+                [1],
+                {"a": 1},
+                10**400,
+                "a\x00b",
+                "\ud800",
+                "/",
+                "x" * 70_000,
+                True,
+                -1,
+                0.5,
+            ):
                 given_ = {**fixed, name: value}
                 by_websocket(live, (entry, given_))
         by_websocket(live, (entry, {**fixed, "nonsense": 1}))

@@ -22,26 +22,7 @@ SEEDS = "BITDUST_SEEDS"
 
 METHODS: list[dict[str, Any]] = json.loads((HERE / "methods.json").read_text("ascii"))
 
-COMING = frozenset(
-    {
-        "automats_list",
-        "identity_rotate",
-        "network_configuration",
-        "network_reconnect",
-        "network_stun",
-        "packets_list",
-        "queue_consumers_list",
-        "queue_list",
-        "queue_producers_list",
-        "queues_list",
-        "service_info",
-        "service_restart",
-        "service_start",
-        "service_stop",
-        "services_list",
-        "transfers_list",
-    }
-)
+COMING = frozenset({"identity_rotate"})
 """Methods of the engine that may not be there yet; those of `LATER` come with their subject."""
 
 SLIPS = {

@@ -115,6 +115,9 @@ class Node(Protocol):
         ...
 
     @property
+    def keys(self) -> KeyRing | None: ...
+
+    @property
     def network(self) -> Network | None: ...
 
     @property

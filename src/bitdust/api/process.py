@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from bitdust import __version__
+from bitdust.api import machines, traffic
 from bitdust.api.registry import GET, operation
 from bitdust.errors import AccessDenied
 
@@ -51,7 +52,8 @@ async def process_info(node: Node) -> dict[str, Any]:
     """Show in short how the node is doing.
 
     Returns:
-        `version`, `home`, `identity`, `config`, `key`, `contact` and `event`, with counts.
+        `version`, `home`, `identity`, `config`, `key`, `contact`, `event`, `service`, `automats`,
+        `stream` (queues) and, while they are on, `network` and `dht`, with counts.
 
     Source: BitDust, second generation, process/info.
     """
@@ -59,12 +61,13 @@ async def process_info(node: Node) -> dict[str, Any]:
     suppliers = node.customer.suppliers_list() if node.customer is not None else []
     customers = node.supplier.customers_list() if node.supplier is not None else []
     connections = node.network.connections() if node.network is not None else []
-    return {
+    queues = node.consumers.queues()
+    shown: dict[str, Any] = {
         "version": __version__,
         "home": str(node.home),
         "config": {"options": len(node.settings.keys())},
         "identity": {"ready": ready, "cache": await node.identities.count()},
-        "key": {"registered": len(node.require_keys().list()) if ready else 0},
+        "key": {"registered": len(node.require_keys().list()) if node.keys is not None else 0},
         "contact": {
             "active": sum(1 for row in connections if row["state"] == "CONNECTED"),
             "suppliers_total": len(suppliers),
@@ -72,7 +75,39 @@ async def process_info(node: Node) -> dict[str, Any]:
             "customers": len(customers),
         },
         "event": {"total": sum(node.events.counts.values())},
+        "service": {"active": sum(row["state"] == "ON" for row in node.services.views())},
+        "automats": {"active": len(await machines.automats_list(node))},
+        "stream": {
+            "queues": len(queues),
+            "consumers": len(queues),
+            "producers": len(await traffic.queue_producers_list(node)),
+        },
     }
+    if node.network is not None:
+        counted = node.network.packets_stats()
+        under_way = [packet.direction for packet in node.traffic.packets()]
+        shown["network"] = {
+            "protocols": sorted({row["proto"] for row in connections}),
+            "packets_in": under_way.count("incoming"),
+            "packets_in_total": counted["in"]["total_packets"],
+            "packets_out": under_way.count("outgoing"),
+            "packets_out_total": counted["out"]["total_packets"],
+        }
+    if node.dht is not None:
+        stats = await node.dht.stats()
+        shown["dht"] = {
+            "bytes_in": stats.bytes_in,
+            "bytes_out": stats.bytes_out,
+            "layers": {
+                str(layer): {
+                    "cache": counts.cache,
+                    "packets_in": counts.packets_in,
+                    "packets_out": counts.packets_out,
+                }
+                for layer, counts in sorted(stats.layers.items())
+            },
+        }
+    return shown
 
 
 def _active(rows: list[dict[str, Any]]) -> int:

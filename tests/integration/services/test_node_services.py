@@ -378,3 +378,24 @@ def test_an_injected_event_does_not_steer_the_node(tmp_path: Path) -> None:
             assert [(event.event_id, event.data) for event in events] == senseless
 
     run_virtual(scenario())
+
+
+def test_the_process_in_short(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with Grid(tmp_path) as grid:
+            for number in range(2):
+                await grid.supplier(f"s{number}")
+            alice = await grid.customer("alice", suppliers=2)
+            shown = await ask(alice, "process_info")
+            on = [row for row in await ask(alice, "services_list") if row["state"] == "ON"]
+            assert shown["service"] == {"active": len(on)}
+            assert shown["automats"]["active"] > len(on)
+            assert shown["network"]["packets_out_total"] > 0
+            assert shown["network"]["protocols"] == ["tcp"]
+            assert "layers" in shown["dht"]
+            await ask(alice, "service_stop", service_name="keys_registry")
+            assert (await ask(alice, "process_info"))["key"] == {"registered": 0}
+            nobody = await grid.start("nobody")
+            assert "network" not in await ask(nobody, "process_info")
+
+    run_virtual(scenario())

@@ -23,7 +23,7 @@ from bitdust.testing import Grid, run_virtual
 
 SUPPLIERS = 4
 HOUR = 3600.0
-SIZE = 40_000_000
+SIZE = 18_000_000
 BACK = 90.0
 """Seconds within which a network is whole again."""
 # the first test of a network pays for its start, on a machine that may be busy
@@ -244,7 +244,7 @@ class Story:
         """Wait until everything that was stored at first lies undamaged where it was put."""
         async with asyncio.timeout(seconds):
             while not self.all_there():
-                await self.grid.clock.sleep(60.0)
+                await self.grid.clock.sleep(240.0)
 
     def read_first(self, *positions: int) -> None:
         """Let downloads begin with these suppliers, as if the others had failed lately."""

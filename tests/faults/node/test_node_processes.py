@@ -181,7 +181,7 @@ def test_a_supplier_whose_disk_is_full_refuses_and_the_rest_goes_on(
     net: Any, tmp_path: Path, eventually: Eventually, noise: Callable[..., bytes]
 ) -> None:
     source = tmp_path / "source"
-    source.write_bytes(noise(7, 80_000_000))
+    source.write_bytes(noise(7, 50_000_000))
     name = net.suppliers()[3]
     home = net.network.member(name).home
     if not can_mount(tmp_path / "probe"):

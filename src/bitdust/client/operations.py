@@ -38,7 +38,9 @@ class Operations(ABC):
         """Show in short how the node is doing.
 
         Returns:
-            `version`, `home`, `identity`, `config`, `key`, `contact` and `event`, with counts.
+            `version`, `home`, `identity`, `config`, `key`, `contact`, `event`, `service`,
+            `automats`, `stream` (queues) and, while they are on, `network` and `dht`, with
+            counts.
         """
         result: dict[str, Any] = self.ask("process_info", {})
         return result

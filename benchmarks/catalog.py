@@ -20,8 +20,11 @@ from pathlib import Path
 import apsw
 from blake3 import blake3
 
-from bitdust.storage.catalog import Catalog, Transaction
-from bitdust.storage.catalog_types import (
+from bitdust.storage.catalog.catalog import Catalog, Transaction
+from bitdust.storage.catalog.journal import pack_segment
+from bitdust.storage.catalog.replay import Compaction, apply_segment
+from bitdust.storage.catalog.runs import encode_numbers
+from bitdust.storage.catalog.types import (
     FragmentMark,
     FragmentState,
     JobKind,
@@ -30,10 +33,7 @@ from bitdust.storage.catalog_types import (
     VersionState,
     VersionStats,
 )
-from bitdust.storage.journal import pack_segment
-from bitdust.storage.packer import BlockEntry
-from bitdust.storage.replay import Compaction, apply_segment
-from bitdust.storage.runs import encode_numbers
+from bitdust.storage.formats.packer import BlockEntry
 
 PER_FOLDER = 1000
 PER_BLOCK = 1000

@@ -4,10 +4,19 @@ The formats are pure: chunks, compression, packing into blocks, sealing, erasure
 audits, repair planning (docs/spec/storage.md). The catalog, uploads and downloads hold the I/O.
 """
 
-from bitdust.storage.audit import answer, check_answer, make_challenges, spans
-from bitdust.storage.chunker import MAX_CHUNK, MIN_CHUNK, Chunker, chunk_id, chunks, cut_points
-from bitdust.storage.compression import Compressor, compress, decompress
-from bitdust.storage.erasure import (
+from bitdust.storage.catalog.schema import CatalogBusy, CatalogDamaged
+from bitdust.storage.files import Files
+from bitdust.storage.formats.audit import answer, check_answer, make_challenges, spans
+from bitdust.storage.formats.chunker import (
+    MAX_CHUNK,
+    MIN_CHUNK,
+    Chunker,
+    chunk_id,
+    chunks,
+    cut_points,
+)
+from bitdust.storage.formats.compression import Compressor, compress, decompress
+from bitdust.storage.formats.erasure import (
     SUPPLIER_COUNTS,
     Codec,
     check_suppliers,
@@ -15,13 +24,21 @@ from bitdust.storage.erasure import (
     fragments_needed,
     parse_ecc_map,
 )
-from bitdust.storage.files import Files
-from bitdust.storage.fragment import Fragment, build_fragments, rebuild_fragment
-from bitdust.storage.fragment_header import HEADER_SIZE, FragmentHeader, Layout, parse_header
-from bitdust.storage.fragment_read import BlockContent, BlockReader, find_damaged, read_block
-from bitdust.storage.keysafe import KeySafe
-from bitdust.storage.packer import Block, BlockEntry, BlockSpace, Packer
-from bitdust.storage.repair import (
+from bitdust.storage.formats.fragment import Fragment, build_fragments, rebuild_fragment
+from bitdust.storage.formats.fragment_header import (
+    HEADER_SIZE,
+    FragmentHeader,
+    Layout,
+    parse_header,
+)
+from bitdust.storage.formats.fragment_read import (
+    BlockContent,
+    BlockReader,
+    find_damaged,
+    read_block,
+)
+from bitdust.storage.formats.packer import Block, BlockEntry, BlockSpace, Packer
+from bitdust.storage.formats.repair import (
     BlockHealth,
     FragmentState,
     Rebuild,
@@ -32,8 +49,7 @@ from bitdust.storage.repair import (
     may_vanish,
     plan_repair,
 )
-from bitdust.storage.schema import CatalogBusy, CatalogDamaged
-from bitdust.storage.seal import (
+from bitdust.storage.formats.seal import (
     MAX_PAYLOAD,
     BlockKind,
     StripeCipher,
@@ -42,6 +58,7 @@ from bitdust.storage.seal import (
     wrap_key,
 )
 from bitdust.storage.service import Storage
+from bitdust.storage.upkeep.keysafe import KeySafe
 
 __all__ = [
     "HEADER_SIZE",

@@ -24,13 +24,13 @@ from bitdust.errors import (
     Stopped,
 )
 from bitdust.ids import BackupID, KeyID, PathID, RemotePath, looks_like_version
-from bitdust.storage.catalog_types import Item, ListRow, Version
+from bitdust.storage.catalog.types import Item, ListRow, Version
 from bitdust.storage.jobs import DOWNLOAD, UPLOAD, Job
 from bitdust.storage.pool import in_pool
-from bitdust.storage.restore import TreeWriter
 from bitdust.storage.service import Storage
+from bitdust.storage.transfer.restore import TreeWriter
+from bitdust.storage.transfer.walk import FOLDER, stat_root
 from bitdust.storage.views import item_view
-from bitdust.storage.walk import FOLDER, stat_root
 
 MAX_LISTED: Final = 100_000
 """Rows of one list; a longer one is cut, and says so."""

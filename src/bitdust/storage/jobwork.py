@@ -14,22 +14,22 @@ from bitdust.clock import Clock, Random
 from bitdust.errors import BitdustError, TooFewSuppliers
 from bitdust.events import EventBus
 from bitdust.ids import KeyID
-from bitdust.storage.blockstore import BlockIndex
-from bitdust.storage.blockwriter import BlockSender, BlockWriter, OwnerKey
-from bitdust.storage.care import Caretaker
-from bitdust.storage.catalog import Catalog
-from bitdust.storage.catalog_types import JobState, Progress, Version, VersionState, VersionStats
-from bitdust.storage.download import Restorer
-from bitdust.storage.fetch import BlockFetcher
-from bitdust.storage.inspection import Inspector
+from bitdust.storage.catalog.catalog import Catalog
+from bitdust.storage.catalog.types import JobState, Progress, Version, VersionState, VersionStats
+from bitdust.storage.formats.repair import acknowledgements_needed, may_vanish
 from bitdust.storage.jobs import Job
-from bitdust.storage.journalsync import JournalSync
 from bitdust.storage.pool import in_pool
 from bitdust.storage.ports import Suppliers
-from bitdust.storage.repair import acknowledgements_needed, may_vanish
-from bitdust.storage.spread import Spreader
-from bitdust.storage.upload import Tally, TreeReader
-from bitdust.storage.walk import FOLDER, measure, stat_root
+from bitdust.storage.transfer.blockwriter import BlockSender, BlockWriter, OwnerKey
+from bitdust.storage.transfer.download import Restorer
+from bitdust.storage.transfer.fetch import BlockFetcher
+from bitdust.storage.transfer.spread import Spreader
+from bitdust.storage.transfer.upload import Tally, TreeReader
+from bitdust.storage.transfer.walk import FOLDER, measure, stat_root
+from bitdust.storage.upkeep.blockstore import BlockIndex
+from bitdust.storage.upkeep.care import Caretaker
+from bitdust.storage.upkeep.inspection import Inspector
+from bitdust.storage.upkeep.journalsync import JournalSync
 
 
 @dataclass(frozen=True, slots=True)

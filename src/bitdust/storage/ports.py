@@ -6,9 +6,9 @@ from typing import Protocol
 
 from bitdust.crypto import PrivateKey
 from bitdust.ids import KeyID
-from bitdust.storage.care import DeletingClient
-from bitdust.storage.inspection import ProvingClient
-from bitdust.storage.spread import NodeID
+from bitdust.storage.transfer.spread import NodeID
+from bitdust.storage.upkeep.care import DeletingClient
+from bitdust.storage.upkeep.inspection import ProvingClient
 
 
 class Suppliers(Protocol):

@@ -20,27 +20,27 @@ from bitdust.crypto import PrivateKey
 from bitdust.errors import BitdustError, NotFound, ServiceOff, TooFewSuppliers
 from bitdust.events import Event, EventBus
 from bitdust.ids import KeyID, RemotePath
-from bitdust.storage.blockstore import BlockIndex
-from bitdust.storage.blockwriter import OwnerKey
-from bitdust.storage.care import Caretaker
-from bitdust.storage.catalog import Catalog
-from bitdust.storage.catalog_types import (
+from bitdust.storage.catalog.catalog import Catalog
+from bitdust.storage.catalog.schema import CatalogDamaged
+from bitdust.storage.catalog.types import (
     JobKind,
     JobRow,
 )
-from bitdust.storage.erasure import ecc_map
-from bitdust.storage.fetch import BlockFetcher, StoredBlock
-from bitdust.storage.inspection import Inspector
+from bitdust.storage.formats.erasure import ecc_map
+from bitdust.storage.formats.repair import acknowledgements_needed
+from bitdust.storage.formats.seal import MAX_PAYLOAD
 from bitdust.storage.jobs import DOWNLOAD, UPLOAD, Job, JobQueue
 from bitdust.storage.jobwork import JobWork, Parts
-from bitdust.storage.journalsync import JournalSync
 from bitdust.storage.pool import in_pool
 from bitdust.storage.ports import Keys, StorageClient, Suppliers
-from bitdust.storage.recovery import Recovery
-from bitdust.storage.repair import acknowledgements_needed
-from bitdust.storage.schema import CatalogDamaged
-from bitdust.storage.seal import MAX_PAYLOAD
-from bitdust.storage.spread import NodeID, Spreader
+from bitdust.storage.transfer.blockwriter import OwnerKey
+from bitdust.storage.transfer.fetch import BlockFetcher, StoredBlock
+from bitdust.storage.transfer.spread import NodeID, Spreader
+from bitdust.storage.upkeep.blockstore import BlockIndex
+from bitdust.storage.upkeep.care import Caretaker
+from bitdust.storage.upkeep.inspection import Inspector
+from bitdust.storage.upkeep.journalsync import JournalSync
+from bitdust.storage.upkeep.recovery import Recovery
 
 UPLOADS_AT_ONCE = 1
 DOWNLOADS_AT_ONCE = 2

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from bitdust.ids import KeyID, RemotePath
-from bitdust.storage.catalog_types import Health, ItemVersion, ListRow
-from bitdust.storage.erasure import ecc_map
-from bitdust.storage.repair import may_vanish
+from bitdust.storage.catalog.types import Health, ItemVersion, ListRow
+from bitdust.storage.formats.erasure import ecc_map
+from bitdust.storage.formats.repair import may_vanish
 
 UNKNOWN_SIZE = -1
 

@@ -13,7 +13,7 @@ import pytest
 from blake3 import blake3
 
 from bitdust.errors import DamagedSettings, DiskFull
-from bitdust.storage import restore
+from bitdust.storage.transfer import restore
 
 HOUR = 3600.0
 DAY = 24 * HOUR

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from bitdust.storage.catalog import Catalog
-from bitdust.storage.journal import pack_segment
-from bitdust.storage.replay import apply_segment, snapshot_records
+from bitdust.storage.catalog.catalog import Catalog
+from bitdust.storage.catalog.journal import pack_segment
+from bitdust.storage.catalog.replay import apply_segment, snapshot_records
 
 # Uploads for ever; says after each acknowledged change how many there are.
 PROGRAM = """
@@ -19,10 +19,10 @@ import os
 import sys
 from pathlib import Path
 from blake3 import blake3
-from bitdust.storage.catalog import Catalog
-from bitdust.storage.catalog_types import *
-from bitdust.storage.packer import BlockEntry
-from bitdust.storage.runs import encode_numbers
+from bitdust.storage.catalog.catalog import Catalog
+from bitdust.storage.catalog.types import *
+from bitdust.storage.formats.packer import BlockEntry
+from bitdust.storage.catalog.runs import encode_numbers
 
 catalog = Catalog.open(Path(sys.argv[1]))
 with catalog.transaction() as tx:

@@ -29,14 +29,14 @@ from bitdust.storage import (
     read_block,
     wrap_key,
 )
-from bitdust.storage.journal import (
+from bitdust.storage.catalog.journal import (
     Revised,
     decode_records,
     encode_record,
     pack_segment,
     unpack_segment,
 )
-from bitdust.storage.runs import decode_runs, encode_numbers
+from bitdust.storage.catalog.runs import decode_runs, encode_numbers
 from bitdust.supply import Contract, Family
 from bitdust.supply.contracts import draft
 from bitdust.supply.roster import Roster

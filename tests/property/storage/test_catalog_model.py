@@ -15,8 +15,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from bitdust.ids import GlobalID, decode_name
-from bitdust.storage.catalog import Catalog
-from bitdust.storage.catalog_types import (
+from bitdust.storage.catalog.catalog import Catalog
+from bitdust.storage.catalog.journal import encode_records, pack_segment
+from bitdust.storage.catalog.replay import Compaction, apply_segment, replay, snapshot_records
+from bitdust.storage.catalog.runs import encode_numbers, iter_numbers
+from bitdust.storage.catalog.types import (
     FragmentMark,
     FragmentState,
     JobKind,
@@ -25,10 +28,7 @@ from bitdust.storage.catalog_types import (
     VersionState,
     VersionStats,
 )
-from bitdust.storage.journal import encode_records, pack_segment
-from bitdust.storage.packer import BlockEntry
-from bitdust.storage.replay import Compaction, apply_segment, replay, snapshot_records
-from bitdust.storage.runs import encode_numbers, iter_numbers
+from bitdust.storage.formats.packer import BlockEntry
 
 NAMES = [b"a", b"b", b"\xff\xfe", "\u00e9".encode(), "e\u0301".encode()]
 ROOTS: list[tuple[bytes, ...]] = [(), (), (b"a",), (b"a", b"b"), (b"b",)]

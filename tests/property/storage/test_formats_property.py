@@ -31,9 +31,9 @@ from bitdust.storage import (
     rebuild_fragment,
     wrap_key,
 )
-from bitdust.storage.erasure_pure import PureEngine
-from bitdust.storage.fragment_header import MAGIC
-from bitdust.storage.seal import MIN_STRIPE_PLAIN
+from bitdust.storage.formats.erasure_pure import PureEngine
+from bitdust.storage.formats.fragment_header import MAGIC
+from bitdust.storage.formats.seal import MIN_STRIPE_PLAIN
 
 KEY = bytes(range(32))
 KEK = b"k" * 32

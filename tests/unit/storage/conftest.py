@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from blake3 import blake3
 
-from bitdust.storage.catalog import Catalog, Transaction
-from bitdust.storage.catalog_types import (
+from bitdust.storage.catalog.catalog import Catalog, Transaction
+from bitdust.storage.catalog.runs import encode_numbers
+from bitdust.storage.catalog.types import (
     FragmentMark,
     FragmentState,
     JobKind,
@@ -18,8 +19,7 @@ from bitdust.storage.catalog_types import (
     VersionState,
     VersionStats,
 )
-from bitdust.storage.packer import BlockEntry
-from bitdust.storage.runs import encode_numbers
+from bitdust.storage.formats.packer import BlockEntry
 
 SUPPLIERS = [bytes([n]) * 32 for n in range(4)]
 

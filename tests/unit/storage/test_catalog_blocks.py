@@ -8,7 +8,8 @@ import pytest
 from blake3 import blake3
 
 from bitdust.errors import AlreadyExists, FormatError, IntegrityError, InvalidInput, NotInCatalog
-from bitdust.storage.catalog_types import (
+from bitdust.storage.catalog.runs import encode_numbers
+from bitdust.storage.catalog.types import (
     BlockState,
     FragmentMark,
     FragmentState,
@@ -17,9 +18,8 @@ from bitdust.storage.catalog_types import (
     Progress,
     StagedEntry,
 )
-from bitdust.storage.packer import BlockEntry
-from bitdust.storage.runs import encode_numbers
-from bitdust.storage.seal import BlockKind
+from bitdust.storage.formats.packer import BlockEntry
+from bitdust.storage.formats.seal import BlockKind
 
 NODES = [bytes([n]) * 32 for n in range(4)]
 

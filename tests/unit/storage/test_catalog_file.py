@@ -13,8 +13,8 @@ import apsw
 import pytest
 
 from bitdust.errors import DiskFull, LocalFileError
-from bitdust.storage.catalog import Catalog
-from bitdust.storage.schema import CatalogBusy, CatalogDamaged, CatalogTooNew
+from bitdust.storage.catalog.catalog import Catalog
+from bitdust.storage.catalog.schema import CatalogBusy, CatalogDamaged, CatalogTooNew
 
 
 def test_nobody_else_may_read_it(box: Any) -> None:

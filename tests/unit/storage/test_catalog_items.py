@@ -10,8 +10,8 @@ import pytest
 
 from bitdust.errors import AlreadyExists, InvalidName, NotInCatalog
 from bitdust.ids import GlobalID, KeyID, PathID
-from bitdust.storage.catalog_types import StagedEntry
-from bitdust.storage.schema import CatalogBusy
+from bitdust.storage.catalog.schema import CatalogBusy
+from bitdust.storage.catalog.types import StagedEntry
 
 
 def test_keys(box: Any) -> None:

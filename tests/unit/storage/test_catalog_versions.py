@@ -14,13 +14,13 @@ from bitdust.errors import (
     InvalidName,
     NotInCatalog,
 )
-from bitdust.storage.catalog_types import (
+from bitdust.storage.catalog.runs import encode_numbers
+from bitdust.storage.catalog.types import (
     JobState,
     StagedEntry,
     VersionState,
     VersionStats,
 )
-from bitdust.storage.runs import encode_numbers
 
 
 def count(box: Any, query: str) -> int:

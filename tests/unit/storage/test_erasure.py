@@ -16,13 +16,13 @@ from bitdust.storage import (
     fragments_needed,
     parse_ecc_map,
 )
-from bitdust.storage import erasure as erasure_module
-from bitdust.storage import erasure_isal as isal_module
-from bitdust.storage.erasure import Engine, choose_engine
-from bitdust.storage.erasure_isal import IsalEngine, IsalUnavailable, load_library
-from bitdust.storage.erasure_pure import PureEngine
-from bitdust.storage.erasure_pyeclib import PyeclibEngine, PyeclibUnavailable
-from bitdust.storage.gf256 import inverse, invert, multiply, parity_rows
+from bitdust.storage.formats import erasure as erasure_module
+from bitdust.storage.formats import erasure_isal as isal_module
+from bitdust.storage.formats.erasure import Engine, choose_engine
+from bitdust.storage.formats.erasure_isal import IsalEngine, IsalUnavailable, load_library
+from bitdust.storage.formats.erasure_pure import PureEngine
+from bitdust.storage.formats.erasure_pyeclib import PyeclibEngine, PyeclibUnavailable
+from bitdust.storage.formats.gf256 import inverse, invert, multiply, parity_rows
 
 ENGINES: list[Callable[[int], Engine]] = [IsalEngine, PyeclibEngine, PureEngine]
 LENGTHS = [0, 1, 2, 15, 16, 17, 63, 64, 65, 127, 1000, 1025, 4099, 33_333]
@@ -179,13 +179,13 @@ def test_engine_falls_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(erasure_module, "IsalEngine", unavailable)
     assert choose_engine(4).name == "pyeclib"
     with monkeypatch.context() as patch:
-        patch.setitem(sys.modules, "bitdust.storage.erasure_pyeclib", None)
+        patch.setitem(sys.modules, "bitdust.storage.formats.erasure_pyeclib", None)
         assert choose_engine(4).name == "pure"
 
     def no_isal(n: int) -> Engine:
         raise PyeclibUnavailable("built without")
 
-    monkeypatch.setattr("bitdust.storage.erasure_pyeclib.PyeclibEngine", no_isal)
+    monkeypatch.setattr("bitdust.storage.formats.erasure_pyeclib.PyeclibEngine", no_isal)
     assert choose_engine(4).name == "pure"
 
 

@@ -25,7 +25,7 @@ from bitdust.storage import (
     rebuild_fragment,
     wrap_key,
 )
-from bitdust.storage.seal import MIN_STRIPE_PLAIN, STRIPE_PLAIN
+from bitdust.storage.formats.seal import MIN_STRIPE_PLAIN, STRIPE_PLAIN
 
 KEY = bytes(range(32))
 KEK = b"k" * 32

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bitdust.errors import FormatError
-from bitdust.storage import journal as j
-from bitdust.storage.catalog_types import FragmentMark, VersionState, VersionStats
-from bitdust.storage.runs import encode_numbers
+from bitdust.storage.catalog import journal as j
+from bitdust.storage.catalog.runs import encode_numbers
+from bitdust.storage.catalog.types import FragmentMark, VersionState, VersionStats
 
 RECORDS: list[j.Record] = [
     j.KeyAdded(1, "master$alice@host", 1, 5.0),

@@ -9,11 +9,10 @@ import pytest
 from blake3 import blake3
 
 from bitdust.errors import FormatError, IntegrityError, InvalidInput
-from bitdust.storage import journal as j
-from bitdust.storage.catalog import Catalog
-from bitdust.storage.catalog_outbox import segment_epoch, segment_name
-from bitdust.storage.catalog_types import BlockState, FragmentMark, FragmentState, JobKind
-from bitdust.storage.replay import (
+from bitdust.storage.catalog import journal as j
+from bitdust.storage.catalog.catalog import Catalog
+from bitdust.storage.catalog.outbox import segment_epoch, segment_name
+from bitdust.storage.catalog.replay import (
     Compaction,
     JournalGap,
     apply_segment,
@@ -21,9 +20,10 @@ from bitdust.storage.replay import (
     replay,
     snapshot_records,
 )
-from bitdust.storage.runs import encode_numbers
-from bitdust.storage.schema import CatalogBusy
-from bitdust.storage.seal import BlockKind
+from bitdust.storage.catalog.runs import encode_numbers
+from bitdust.storage.catalog.schema import CatalogBusy
+from bitdust.storage.catalog.types import BlockState, FragmentMark, FragmentState, JobKind
+from bitdust.storage.formats.seal import BlockKind
 
 
 def send(box: Any, max_bytes: int = 500) -> list[bytes]:

@@ -10,7 +10,7 @@ import pytest
 from blake3 import blake3
 
 from bitdust.errors import IntegrityError, LocalFileError
-from bitdust.storage.restore import TreeWriter
+from bitdust.storage.transfer.restore import TreeWriter
 
 KEY = bytes(32)
 WHEN = 1_400_000_000_123_456_789

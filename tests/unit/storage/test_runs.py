@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bitdust.errors import FormatError
-from bitdust.storage.runs import (
+from bitdust.storage.catalog.runs import (
     MAX_NUMBER,
     MAX_RUN_BYTES,
     Run,

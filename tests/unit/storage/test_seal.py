@@ -4,7 +4,7 @@ import pytest
 
 from bitdust.errors import IntegrityError, InvalidInput
 from bitdust.storage import MAX_PAYLOAD, BlockKind, StripeCipher, seal_block, unwrap_key, wrap_key
-from bitdust.storage.seal import MIN_STRIPE_PLAIN, STRIPE_PLAIN, stripe_count
+from bitdust.storage.formats.seal import MIN_STRIPE_PLAIN, STRIPE_PLAIN, stripe_count
 
 KEY = bytes(range(32))
 BLOCK = bytes(range(16))

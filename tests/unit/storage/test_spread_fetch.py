@@ -20,11 +20,11 @@ from bitdust.errors import (
     QuotaExceeded,
     TooFewSuppliers,
 )
-from bitdust.storage import fetch, spread
-from bitdust.storage.fetch import BlockFetcher, Place, StoredBlock
-from bitdust.storage.fragment import Fragment, build_fragments
-from bitdust.storage.seal import wrap_key
-from bitdust.storage.spread import Spreader
+from bitdust.storage.formats.fragment import Fragment, build_fragments
+from bitdust.storage.formats.seal import wrap_key
+from bitdust.storage.transfer import fetch, spread
+from bitdust.storage.transfer.fetch import BlockFetcher, Place, StoredBlock
+from bitdust.storage.transfer.spread import Spreader
 
 KEK = b"k" * 32
 NODES = [bytes([i]) * 32 for i in range(1, 5)]

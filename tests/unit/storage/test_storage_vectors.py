@@ -25,11 +25,11 @@ from bitdust.storage import (
     unwrap_key,
     wrap_key,
 )
-from bitdust.storage.erasure import Engine
-from bitdust.storage.erasure_isal import IsalEngine
-from bitdust.storage.erasure_pure import PureEngine
-from bitdust.storage.erasure_pyeclib import PyeclibEngine
-from bitdust.storage.gf256 import parity_rows
+from bitdust.storage.formats.erasure import Engine
+from bitdust.storage.formats.erasure_isal import IsalEngine
+from bitdust.storage.formats.erasure_pure import PureEngine
+from bitdust.storage.formats.erasure_pyeclib import PyeclibEngine
+from bitdust.storage.formats.gf256 import parity_rows
 
 FOLDER = Path(__file__).parents[2] / "vectors" / "storage"
 ERRORS = {"integrity": IntegrityError, "format": FormatError}

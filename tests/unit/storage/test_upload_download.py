@@ -17,14 +17,14 @@ from bitdust.clock import SystemClock, SystemRandom
 from bitdust.errors import BitdustError
 from bitdust.events import EventBus
 from bitdust.ids import RemotePath
-from bitdust.storage import blockwriter, download, upload
-from bitdust.storage.blockstore import BlockIndex
-from bitdust.storage.blockwriter import BlockSender, BlockWriter, OwnerKey
-from bitdust.storage.download import Restorer
-from bitdust.storage.fetch import BlockFetcher
 from bitdust.storage.jobs import Job
-from bitdust.storage.spread import Spreader
-from bitdust.storage.upload import TreeReader
+from bitdust.storage.transfer import blockwriter, download, upload
+from bitdust.storage.transfer.blockwriter import BlockSender, BlockWriter, OwnerKey
+from bitdust.storage.transfer.download import Restorer
+from bitdust.storage.transfer.fetch import BlockFetcher
+from bitdust.storage.transfer.spread import Spreader
+from bitdust.storage.transfer.upload import TreeReader
+from bitdust.storage.upkeep.blockstore import BlockIndex
 
 MIB = 1024 * 1024
 NODES = [bytes([i]) * 32 for i in range(1, 5)]

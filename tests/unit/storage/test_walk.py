@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 
 from bitdust.errors import LocalFileError
-from bitdust.storage.walk import FILE, FOLDER, LINK, measure, open_file, stat_root, walk_tree
+from bitdust.storage.transfer.walk import (
+    FILE,
+    FOLDER,
+    LINK,
+    measure,
+    open_file,
+    stat_root,
+    walk_tree,
+)
 
 
 def names(root: Path) -> dict[tuple[bytes, ...], list[tuple[bytes, str]]]:

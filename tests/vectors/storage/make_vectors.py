@@ -25,9 +25,9 @@ from bitdust.storage import (
     spans,
     wrap_key,
 )
-from bitdust.storage.erasure_pure import PureEngine
-from bitdust.storage.fragment_header import MAGIC
-from bitdust.storage.gf256 import parity_rows
+from bitdust.storage.formats.erasure_pure import PureEngine
+from bitdust.storage.formats.fragment_header import MAGIC
+from bitdust.storage.formats.gf256 import parity_rows
 
 FOLDER = Path(__file__).parent
 KEY = bytes(range(32))

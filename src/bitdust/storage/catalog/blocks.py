@@ -1,0 +1,268 @@
+"""Blocks, the chunks in them, and the fragments of them that suppliers keep."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+import apsw
+
+from bitdust.errors import IntegrityError, InvalidInput, NotInCatalog
+from bitdust.storage.catalog.journal import (
+    BlockStored,
+    ChunkRow,
+    StoredFragment,
+)
+from bitdust.storage.catalog.runs import decode_runs
+from bitdust.storage.catalog.source import Source
+from bitdust.storage.catalog.types import (
+    BlockRow,
+    BlockState,
+    ChunkLocation,
+    FragmentRow,
+    Repair,
+)
+from bitdust.storage.formats.seal import BlockKind
+
+BLOCK_COLUMNS: Final = (
+    "b.number, b.id, b.key, b.kind, b.state, b.name, b.suppliers, b.payload, b.fragment_size,"
+    " b.created, b.job"
+)
+
+
+def to_block(row: Any) -> BlockRow:
+    """A block from its ``BLOCK_COLUMNS``."""
+    number, block_id, key, kind, state, *rest = row
+    return BlockRow(number, block_id, key, BlockKind(kind), BlockState(state), *rest)
+
+
+class BlockReads(Source):
+    """Questions about blocks, chunks and fragments."""
+
+    def block(self, number: int) -> BlockRow:
+        """One block.
+
+        Raises:
+            NotInCatalog: no such block.
+        """
+        with self._using() as db:
+            row = db.execute(
+                f"SELECT {BLOCK_COLUMNS} FROM blocks b WHERE b.number = ?",  # noqa: S608
+                (number,),
+            ).fetchone()
+        if row is None:
+            raise NotInCatalog(f"the catalog has no block {number}")
+        return to_block(row)
+
+    def block_by_id(self, block_id: bytes) -> BlockRow | None:
+        """The block of that id, or None."""
+        with self._using() as db:
+            row = db.execute(
+                f"SELECT {BLOCK_COLUMNS} FROM blocks b WHERE b.id = ?",  # noqa: S608
+                (block_id,),
+            ).fetchone()
+        return None if row is None else to_block(row)
+
+    def blocks(self, kind: BlockKind, *, after: int = 0, limit: int = 1000) -> list[BlockRow]:
+        """Blocks of a kind with numbers above ``after``, rising."""
+        with self._using() as db:
+            return [
+                to_block(row)
+                for row in db.execute(
+                    f"SELECT {BLOCK_COLUMNS} FROM blocks b WHERE b.number > ? AND b.kind = ?"  # noqa: S608
+                    " ORDER BY b.number LIMIT ?",
+                    (after, kind, limit),
+                )
+            ]
+
+    def unsettled_blocks(self, state: BlockState, job: int | None = None) -> list[BlockRow]:
+        """Blocks that are open, or dying; of one job or of all."""
+        if state == BlockState.STORED:
+            raise InvalidInput("stored blocks are settled")
+        with self._using() as db:
+            return [
+                to_block(row)
+                for row in db.execute(
+                    f"SELECT {BLOCK_COLUMNS} FROM blocks b WHERE b.state = ?1 AND b.state != 1"  # noqa: S608
+                    " AND (?2 IS NULL OR b.job = ?2) ORDER BY b.number",
+                    (state, job),
+                )
+            ]
+
+    def fragments(self, block: int) -> list[FragmentRow]:
+        """The fragments of a block by position."""
+        with self._using() as db:
+            return [
+                FragmentRow(*row)
+                for row in db.execute(
+                    "SELECT f.block, f.position, f.hash, f.state, n.node_id, f.challenges"
+                    " FROM fragments f LEFT JOIN nodes n ON n.ref = f.supplier"
+                    " WHERE f.block = ? ORDER BY f.position",
+                    (block,),
+                )
+            ]
+
+    def holders(self) -> list[bytes]:
+        """The node ids of all that keep a fragment now."""
+        with self._using() as db:
+            return [
+                row[0]
+                for row in db.execute(
+                    "SELECT n.node_id FROM nodes n WHERE EXISTS (SELECT 1 FROM fragments f"
+                    " WHERE f.supplier = n.ref AND f.state = 1)"
+                )
+            ]
+
+    def fragments_at(
+        self, supplier: bytes, *, after: int = 0, limit: int = 1000
+    ) -> list[FragmentRow]:
+        """Fragments of blocks above ``after`` that a supplier keeps, or kept, rising by block."""
+        with self._using() as db:
+            return [
+                FragmentRow(*row)
+                for row in db.execute(
+                    "SELECT f.block, f.position, f.hash, f.state, n.node_id, f.challenges"
+                    " FROM nodes n JOIN fragments f ON f.supplier = n.ref"
+                    " WHERE n.node_id = ? AND f.block > ? ORDER BY f.block, f.position LIMIT ?",
+                    (supplier, after, limit),
+                )
+            ]
+
+    def stored_at(self, supplier: bytes, *, after: int = 0, limit: int = 1000) -> list[BlockRow]:
+        """Stored blocks above ``after`` of which a supplier keeps a fragment, rising."""
+        with self._using() as db:
+            return [
+                to_block(row)
+                for row in db.execute(
+                    f"SELECT {BLOCK_COLUMNS} FROM nodes n"  # noqa: S608
+                    " CROSS JOIN fragments f ON f.supplier = n.ref"
+                    " CROSS JOIN blocks b ON b.number = f.block"
+                    " WHERE n.node_id = ? AND f.block > ? AND f.state = 1 AND b.state = 1"
+                    " ORDER BY f.block LIMIT ?",
+                    (supplier, after, limit),
+                )
+            ]
+
+    def unstored_at(self, position: int, *, after: int = 0, limit: int = 1000) -> list[BlockRow]:
+        """Stored blocks above ``after`` whose fragment of a position is missing or lost, rising."""
+        with self._using() as db:
+            return [
+                to_block(row)
+                for row in db.execute(
+                    f"SELECT {BLOCK_COLUMNS} FROM fragments f"  # noqa: S608
+                    " CROSS JOIN blocks b ON b.number = f.block"
+                    " WHERE f.state != 1 AND f.state IN (0, 2) AND f.position = ? AND f.block > ?"
+                    " AND b.state = 1 ORDER BY f.block LIMIT ?",
+                    (position, after, limit),
+                )
+            ]
+
+    def known_chunks(
+        self, key: int, ids: Iterable[bytes], *, job: int | None = None
+    ) -> dict[bytes, int]:
+        """Which chunks need not be sent again, with their numbers.
+
+        Args:
+            key: reference of the key.
+            ids: keyed ids of chunks, 32 bytes each.
+            job: also take chunks of blocks this job has open.
+        """
+        with self._using() as db:
+            return dict(
+                db.executemany(
+                    "SELECT c.id, c.number FROM chunks c JOIN blocks b ON b.number = c.block"
+                    " WHERE c.key = ?1 AND c.id = ?2"
+                    " AND (b.state = 1 OR (b.state = 0 AND b.job = ?3))",
+                    ((key, chunk_id, job) for chunk_id in ids),
+                )
+            )
+
+    def chunk_locations(self, content: bytes) -> Iterator[ChunkLocation]:
+        """Where the chunks of a file are, in the order of the file.
+
+        Holds a connection until exhausted or closed.
+
+        Raises:
+            IntegrityError: a chunk the catalog does not have.
+            FormatError: not a list of numbers.
+        """
+        query = (
+            "SELECT c.number, c.id, c.block, b.id, c.offset, c.stored, c.plain, c.compressed"
+            " FROM chunks c JOIN blocks b ON b.number = c.block"
+            " WHERE c.number >= ? AND c.number < ? ORDER BY c.number"
+        )
+        with self._consistent() as db:
+            for run in decode_runs(content):
+                expected = run.start
+                rows: Any = db.execute(query, (run.start, run.end))
+                for row in rows:
+                    if row[0] != expected:
+                        break
+                    expected += 1
+                    n, chunk_id, block, block_id, offset, stored, plain, packed = row
+                    place = ChunkLocation(
+                        n, chunk_id, block, block_id, offset, stored, plain, bool(packed)
+                    )
+                    for _ in range(run.length if run.same else 1):
+                        yield place
+                if expected != run.end:
+                    raise IntegrityError("a file refers to a chunk that the catalog does not have")
+
+    def blocks_needing_repair(self, limit: int = 100) -> list[Repair]:
+        """Stored blocks that lack fragments, those that lack most first."""
+        with self._consistent() as db:
+            worst = db.execute(
+                "SELECT f.block FROM fragments f JOIN blocks b ON b.number = f.block"
+                " WHERE f.state != 1 AND b.state = 1"
+                " GROUP BY f.block ORDER BY count(*) DESC, f.block LIMIT ?",
+                (limit,),
+            ).fetchall()
+            return [
+                Repair(
+                    to_block(
+                        db.execute(
+                            f"SELECT {BLOCK_COLUMNS} FROM blocks b WHERE b.number = ?",  # noqa: S608
+                            (number,),
+                        ).fetchone()
+                    ),
+                    tuple(
+                        row[0]
+                        for row in db.execute(
+                            "SELECT position FROM fragments WHERE block = ? AND state != 1"
+                            " ORDER BY position",
+                            (number,),
+                        )
+                    ),
+                )
+                for (number,) in worst
+            ]
+
+
+def block_record(db: apsw.Connection, number: int) -> BlockStored:
+    """The journal record of a block."""
+    row: Any = db.execute(
+        "SELECT id, key, payload, fragment_size, created, first, chunks FROM blocks"
+        " WHERE number = ?",
+        (number,),
+    ).fetchone()
+    block_id, key, payload, fragment_size, created, first, count = row
+    rows: Any = db.execute(
+        "SELECT number, id, offset, stored, plain, compressed FROM chunks"
+        " WHERE number >= ? AND number < ? ORDER BY number",
+        (first, first + count),
+    )
+    chunks = [
+        ChunkRow(n, chunk_id, offset, stored, plain, bool(packed))
+        for n, chunk_id, offset, stored, plain, packed in rows
+    ]
+    fragments = [
+        StoredFragment(*row)
+        for row in db.execute(
+            "SELECT f.hash, f.state, n.node_id, f.challenges FROM fragments f"
+            " LEFT JOIN nodes n ON n.ref = f.supplier WHERE f.block = ? ORDER BY f.position",
+            (number,),
+        )
+    ]
+    return BlockStored(
+        number, block_id, key, payload, fragment_size, created, first, count, chunks, fragments
+    )

@@ -1,0 +1,1 @@
+"""Looking after what is stored: journal, repair, audits, recovery, other keys."""

@@ -1,0 +1,297 @@
+"""Looking after what is stored: sends the journal on, brings back lost fragments, clears away.
+
+One task of each node. It is woken by events (a supplier came back or was replaced, an upload
+ended, something was found damaged) and looks by itself every minute.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import Executor
+from typing import Protocol
+
+import structlog
+
+from bitdust.errors import AlreadyExists, BitdustError, IntegrityError
+from bitdust.events import EventBus
+from bitdust.storage.catalog.catalog import Catalog
+from bitdust.storage.catalog.types import (
+    BlockState,
+    FragmentMark,
+    FragmentState,
+    Repair,
+    VersionState,
+)
+from bitdust.storage.formats.erasure import fragments_needed
+from bitdust.storage.formats.fragment import rebuild_fragment
+from bitdust.storage.pool import in_pool
+from bitdust.storage.transfer.fetch import BlockFetcher
+from bitdust.storage.transfer.spread import NodeID, ObjectClient
+from bitdust.storage.upkeep.blockstore import BlockIndex
+from bitdust.storage.upkeep.journalsync import JournalSync
+from bitdust.storage.upkeep.moving import ChangingSuppliers, Mover
+from bitdust.storage.upkeep.recovery import NamedObject
+
+EVERY = 60.0
+"""Seconds between two looks without a reason."""
+BATCH = 100
+"""Blocks taken at a time."""
+PUT_TIMEOUT = 120.0
+
+log = structlog.get_logger(component="care")
+
+
+class DeletingClient(ObjectClient, Protocol):
+    """A connection to suppliers that can also list and delete."""
+
+    def list(self, node: NodeID, prefix: str = "") -> AsyncIterator[NamedObject]:
+        """Own objects whose names begin with ``prefix``."""
+        ...
+
+    async def delete(self, node: NodeID, names: Sequence[str]) -> int:
+        """Remove objects; those not there are passed over."""
+        ...
+
+
+class Caretaker:
+    """Background care for one catalog.
+
+    Args:
+        catalog: what is known.
+        blocks: where fragments are.
+        journal: sends the catalog's records.
+        fetcher: brings fragments.
+        client: gives and deletes fragments.
+        suppliers: who holds which position.
+        events: ``data-repaired`` and ``my-backup-index-synchronized`` are told there.
+        pool: for the catalog and the erasure code.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        blocks: BlockIndex,
+        journal: JournalSync,
+        fetcher: BlockFetcher,
+        client: DeletingClient,
+        suppliers: ChangingSuppliers,
+        events: EventBus,
+        pool: Executor,
+        number: Callable[[], int],
+    ) -> None:
+        self._catalog = catalog
+        self._blocks = blocks
+        self._journal = journal
+        self._fetcher = fetcher
+        self._client = client
+        self._suppliers = suppliers
+        self._events = events
+        self._pool = pool
+        self._number = number
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._turn = asyncio.Lock()
+        self._mover = Mover(catalog, blocks, client, suppliers, self._put, pool)
+
+    def start(self) -> None:
+        """Begin."""
+        self._task = asyncio.create_task(self._run(), name="caretaker")
+
+    async def stop(self) -> None:
+        """End, in the middle of whatever is going on; the catalog knows how to go on."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    def wake(self) -> None:
+        """There may be something to do."""
+        self._wake.set()
+
+    async def _run(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(EVERY):
+                    await self._wake.wait()
+            self._wake.clear()
+            try:
+                await self.look()
+            except BitdustError as exc:
+                log.info("care put off", code=exc.code, reason=exc.message)
+            except Exception:
+                log.exception("care failed")
+
+    async def look(self) -> dict[str, int]:
+        """Do all that can be done now.
+
+        Returns:
+            ``segments`` sent, ``moved`` and ``rebuilt`` fragments, ``removed`` blocks.
+
+        Raises:
+            TooFewSuppliers, QuotaExceeded: the journal cannot be sent now.
+        """
+        async with self._turn:
+            await in_pool(self._pool, self._blocks.settle)
+            removed = await self._remove_orphans()
+            segments, _ = await self._journal.flush(self._number())
+            moved = await self._mover.run()
+            rebuilt = await self._repair()
+            await self._settle()
+            removed += await self._reclaim()
+            if moved or rebuilt or removed:
+                more, _ = await self._journal.flush(self._number())
+                segments += more
+        if segments:
+            self._events.publish("my-backup-index-synchronized", segments=segments)
+        if rebuilt or moved:
+            self._events.publish("data-repaired", fragments=rebuilt, moved=moved)
+        return {"segments": segments, "moved": moved, "rebuilt": rebuilt, "removed": removed}
+
+    # --- repair ------------------------------------------------------------------------------
+
+    async def _repair(self) -> int:
+        rebuilt = 0
+        skipped: set[int] = set()
+        barred: set[NodeID] = set()
+        while True:
+            # those that could not be repaired now stay at the head of the line
+            found = await in_pool(
+                self._pool, self._catalog.blocks_needing_repair, BATCH + len(skipped)
+            )
+            repairs = [repair for repair in found if repair.block.number not in skipped]
+            if not repairs:
+                return rebuilt
+            for repair in repairs:
+                skipped.add(repair.block.number)
+                done = await self._repair_block(repair, barred)
+                rebuilt += done
+                if done == len(repair.missing):
+                    skipped.discard(repair.block.number)
+            if len(skipped) > 10 * BATCH:
+                return rebuilt
+
+    async def _repair_block(self, repair: Repair, barred: set[NodeID]) -> int:
+        """Bring back what a block lacks at suppliers that are there; returns how many fragments.
+
+        Args:
+            repair: the block.
+            barred: suppliers that took nothing this time, so that no block is read for them in
+                vain; more are added.
+        """
+        positions = self._suppliers.positions()
+        targets = [
+            position
+            for position in repair.missing
+            if position < len(positions)
+            and positions[position] not in (None, *barred)
+            and self._suppliers.online(position)
+        ]
+        if not targets:
+            return 0
+        number = repair.block.number
+        rows = await in_pool(self._pool, self._catalog.fragments, number)
+        block = await in_pool(self._pool, self._blocks.stored, number)
+        try:
+            others = await self._fetcher.fragments(block, fragments_needed(block.n))
+        except BitdustError as exc:
+            log.warning("block cannot be repaired now", block=block.name, reason=exc.message)
+            return 0
+        done = 0
+        for position in targets:
+            node = positions[position]
+            assert node is not None
+            row = rows[position]
+            try:
+                fragment = await in_pool(self._pool, rebuild_fragment, others, position, row.hash)
+                await self._put(node, block.name, fragment, row.hash)
+            except BitdustError as exc:
+                log.info("fragment not brought back", block=block.name, reason=exc.message)
+                barred.add(node)
+                continue
+            mark = FragmentMark(number, position, FragmentState.STORED, supplier=node)
+            await in_pool(self._pool, self._mark, mark)
+            done += 1
+        return done
+
+    async def _put(
+        self, node: NodeID, name: str, fragment: bytes | bytearray, digest: bytes
+    ) -> None:
+        view = memoryview(fragment)
+        try:
+            await self._client.put(node, name, [view], len(view), digest, timeout=PUT_TIMEOUT)
+        except (AlreadyExists, IntegrityError):
+            # what lies there under the name is damaged, as the supplier may have found itself
+            await self._client.delete(node, [name])
+            await self._client.put(node, name, [view], len(view), digest, timeout=PUT_TIMEOUT)
+
+    def _mark(self, mark: FragmentMark) -> None:
+        with self._catalog.transaction() as tx:
+            tx.mark_fragments([mark])
+
+    async def _settle(self) -> None:
+        """Versions that lacked fragments and now have them all are stored in full."""
+
+        def settle() -> None:
+            for version in self._catalog.versions_in_state(VersionState.PARTIAL):
+                health = self._catalog.health(version.root, version.seq)
+                if health.stored == health.fragments:
+                    with self._catalog.transaction() as tx:
+                        tx.mark_version(version.seq, VersionState.STORED, version.stats.suppliers)
+
+        await in_pool(self._pool, settle)
+
+    # --- clearing away -----------------------------------------------------------------------
+
+    async def _reclaim(self) -> int:
+        """Delete the fragments of blocks that nothing refers to any more."""
+        removed = 0
+        while True:
+
+            def claim() -> list[int]:
+                with self._catalog.transaction() as tx:
+                    return [row.number for row in tx.claim_reclaimable(BATCH)]
+
+            numbers = await in_pool(self._pool, claim)
+            if not numbers:
+                return removed
+            # the journal must say so before the data goes, else a recovery would look for it
+            await self._journal.flush(self._number())
+            gone = await self._delete(numbers)
+            removed += len(gone)
+            if len(gone) < len(numbers):
+                return removed
+
+    async def _remove_orphans(self) -> int:
+        """Delete what uploads that ended without success had sent."""
+        active = {job.id for job in await in_pool(self._pool, self._catalog.jobs)}
+        rows = await in_pool(self._pool, self._catalog.unsettled_blocks, BlockState.OPEN)
+        numbers = [row.number for row in rows if row.job not in active]
+        return len(await self._delete(numbers)) if numbers else 0
+
+    async def _delete(self, numbers: list[int]) -> list[int]:
+        """Delete blocks from all suppliers and the catalog; those not deleted now stay dying."""
+        rows = [await in_pool(self._pool, self._catalog.block, number) for number in numbers]
+        names = [self._blocks.name(row) for row in rows]
+        unreached = False
+        for position, node in enumerate(self._suppliers.positions()):
+            if node is None:
+                continue
+            if not self._suppliers.online(position):
+                unreached = True
+                continue
+            try:
+                await self._client.delete(node, names)
+            except BitdustError as exc:
+                unreached = True
+                log.info("not deleted there yet", supplier=node.hex()[:16], reason=exc.message)
+        if unreached:
+            return []
+
+        def remove() -> None:
+            with self._catalog.transaction() as tx:
+                tx.remove_blocks(numbers)
+
+        await in_pool(self._pool, remove)
+        return numbers

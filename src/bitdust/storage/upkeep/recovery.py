@@ -1,0 +1,291 @@
+"""The catalog back from the suppliers, with the key alone.
+
+Every supplier tells which segments of the journal it keeps. The newest epoch that is whole is read
+in order; each segment comes from any ceil(N/2) of its fragments, and what a supplier made up opens
+under no key of ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+
+from bitdust.clock import Clock
+from bitdust.errors import BitdustError, DataUnavailable, FormatError, IntegrityError
+from bitdust.storage.catalog.catalog import Catalog
+from bitdust.storage.catalog.journal import unpack_segment
+from bitdust.storage.catalog.outbox import segment_name
+from bitdust.storage.catalog.replay import JournalGap, apply_segment, plan_replay
+from bitdust.storage.catalog.replay import replay as finish_replay
+from bitdust.storage.formats.erasure import fragments_needed
+from bitdust.storage.formats.fragment import build_fragments
+from bitdust.storage.formats.fragment_header import FragmentHeader, parse_header
+from bitdust.storage.formats.fragment_read import read_block
+from bitdust.storage.formats.seal import BlockKind, unwrap_key
+from bitdust.storage.pool import in_pool
+from bitdust.storage.transfer.spread import NodeID, ObjectClient
+from bitdust.storage.upkeep.journalsync import enter_segment, journal_name
+
+MAX_SEGMENTS = 1_000_000
+"""Segments one supplier may list; more is nonsense and ends the listing."""
+SEGMENTS_AHEAD = 8
+"""Segments fetched while earlier ones are applied."""
+
+_SEGMENT = re.compile(r"(\d{1,12})-(\d{1,12})")
+
+log = structlog.get_logger(component="recovery")
+
+
+class NamedObject(Protocol):
+    """An object in a supplier's list."""
+
+    @property
+    def name(self) -> str:
+        """The object's name."""
+        ...
+
+
+class ListingClient(ObjectClient, Protocol):
+    """A connection to suppliers that can also tell which objects there are."""
+
+    def list(self, node: NodeID, prefix: str = "") -> AsyncIterator[NamedObject]:
+        """Own objects whose names begin with ``prefix``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Segment:
+    name: str
+    header: FragmentHeader
+    hashes: list[bytes]
+    payload: bytes
+    damaged: frozenset[int]
+
+
+class Recovery:
+    """One recovery of a catalog.
+
+    Args:
+        client: how objects travel.
+        positions: the suppliers to ask, by position.
+        journal_id: 16 bytes that only the key gives.
+        kek: the master key's key-encryption key.
+        clock, pool: time, and where segments are opened and applied.
+        progress: told (segments applied, segments in all).
+    """
+
+    def __init__(
+        self,
+        client: ListingClient,
+        positions: Sequence[NodeID | None],
+        journal_id: bytes,
+        kek: bytes,
+        clock: Clock,
+        pool: Executor,
+        progress: Callable[[int, int], None],
+    ) -> None:
+        self._client = client
+        self._positions = positions
+        self._nodes = [node for node in positions if node is not None]
+        self._journal_id = journal_id
+        self._kek = kek
+        self._clock = clock
+        self._pool = pool
+        self._progress = progress
+
+    async def run(self, path: Path, master: str) -> int:
+        """Build the catalog at ``path``, where there must be none.
+
+        Args:
+            path: of the new catalog file.
+            master: id of the master key, for a customer that never stored anything.
+
+        Returns:
+            Segments applied; 0 when the suppliers keep no journal of this key.
+
+        Raises:
+            DataUnavailable: too few suppliers answer to be sure that nothing is missing.
+            JournalGap: a segment in the middle cannot be had now.
+            FormatError, IntegrityError: what could be read contradicts itself.
+        """
+        holders, everybody = await self._list()
+        epochs = sorted({epoch for epoch, _ in holders}, reverse=True)
+        problem: BitdustError | None = None
+        for epoch in epochs:
+            try:
+                plan = plan_replay(holders, epoch=epoch)
+                if everybody:
+                    plan = self._without_tail(plan, holders)
+                return await self._build(path, plan, holders)
+            except (JournalGap, DataUnavailable, IntegrityError) as exc:
+                # a compaction that was cut off leaves the epoch before as the valid one
+                log.warning("epoch of the journal is not whole", epoch=epoch, error=exc.message)
+                problem = problem or exc
+        if problem is not None:
+            raise problem
+        catalog = Catalog.open(path)
+        with catalog.transaction() as tx:
+            tx.ensure_key(master, self._clock.now())
+        catalog.close()
+        return 0
+
+    def _without_tail(
+        self, plan: list[tuple[int, int]], holders: dict[tuple[int, int], list[NodeID]]
+    ) -> list[tuple[int, int]]:
+        """Leave out a last segment whose sending was cut off before enough suppliers had it.
+
+        Only when all suppliers of all positions said what they have: then nobody can have more of
+        it, and it was never acknowledged, as segments are sent one after the other.
+        """
+        if plan and len(holders[plan[-1]]) < fragments_needed(len(self._positions)):
+            log.warning("the last segment was never sent whole", segment=segment_name(*plan[-1]))
+            return plan[:-1]
+        return plan
+
+    async def _list(self) -> tuple[dict[tuple[int, int], list[NodeID]], bool]:
+        """Who keeps which segment, and whether the suppliers of all positions answered."""
+        prefix = journal_name(self._journal_id, "")
+
+        async def ask(node: NodeID) -> set[tuple[int, int]] | None:
+            names: set[tuple[int, int]] = set()
+            try:
+                async for entry in self._client.list(node, prefix):
+                    match = _SEGMENT.fullmatch(entry.name.removeprefix(prefix))
+                    if match is not None:
+                        names.add((int(match[1]), int(match[2])))
+                    if len(names) > MAX_SEGMENTS:
+                        break
+            except BitdustError as exc:
+                log.warning("supplier not asked", supplier=node.hex()[:16], error=exc.message)
+                return None
+            return names
+
+        answers = await asyncio.gather(*map(ask, self._nodes))
+        answered = sum(answer is not None for answer in answers)
+        if 2 * answered < len(self._nodes):
+            raise DataUnavailable(f"only {answered} of {len(self._nodes)} suppliers answered")
+        holders: dict[tuple[int, int], list[NodeID]] = {}
+        for node, names in zip(self._nodes, answers, strict=True):
+            for name in names or ():
+                holders.setdefault(name, []).append(node)
+        return holders, answered == len(self._positions)
+
+    async def _build(
+        self,
+        path: Path,
+        plan: list[tuple[int, int]],
+        holders: dict[tuple[int, int], list[NodeID]],
+    ) -> int:
+        draft = path.with_name(path.name + ".recovering")
+        for leftover in draft.parent.glob(draft.name + "*"):
+            leftover.unlink()
+        catalog = await in_pool(self._pool, Catalog.open, draft)
+        ahead: list[asyncio.Task[_Segment]] = []
+        done: list[_Segment] = []
+        waiting = iter(plan)
+        try:
+            while True:
+                while len(ahead) < SEGMENTS_AHEAD and (name := next(waiting, None)) is not None:
+                    ahead.append(asyncio.create_task(self._fetch(name, holders[name])))
+                if not ahead:
+                    break
+                segment = await ahead.pop(0)
+                await in_pool(self._pool, apply_segment, catalog, segment.payload)
+                done.append(replace(segment, payload=b""))
+                self._progress(len(done), len(plan))
+            if not (await in_pool(self._pool, finish_replay, catalog, [])).complete:
+                raise DataUnavailable("the compacted journal was never finished")
+            await in_pool(self._pool, self._enter, catalog, done, holders)
+        finally:
+            for task in ahead:
+                task.cancel()
+            await asyncio.gather(*ahead, return_exceptions=True)
+            await in_pool(self._pool, catalog.close)
+        draft.rename(path)
+        return len(plan)
+
+    def _enter(
+        self,
+        catalog: Catalog,
+        segments: list[_Segment],
+        holders: dict[tuple[int, int], list[NodeID]],
+    ) -> None:
+        """Enter the segments as blocks; a position whose supplier lists one is taken to have it."""
+        with catalog.transaction() as tx:
+            key = min(tx.keys().values())
+            for segment in segments:
+                epoch, seq = segment.name.split("-")
+                listed = holders[int(epoch), int(seq)]
+                places = [
+                    node if node in listed and position not in segment.damaged else None
+                    for position, node in enumerate(self._positions[: segment.header.n])
+                ]
+                enter_segment(
+                    tx,
+                    key,
+                    segment.name,
+                    segment.header,
+                    segment.hashes,
+                    places,
+                    self._clock.now(),
+                )
+
+    async def _fetch(self, name: tuple[int, int], holders: list[NodeID]) -> _Segment:
+        """Read one segment from as few of its holders as it takes."""
+        text = segment_name(*name)
+        wanted = journal_name(self._journal_id, text)
+        found: dict[int, bytes] = {}
+        needed = 1
+        waiting = list(holders)
+        while waiting:
+            batch = [waiting.pop(0) for _ in range(min(len(waiting), max(1, needed - len(found))))]
+            answers = await asyncio.gather(
+                *(self._client.get(node, wanted) for node in batch), return_exceptions=True
+            )
+            for answer in answers:
+                if isinstance(answer, BitdustError):
+                    continue
+                if isinstance(answer, BaseException):
+                    raise answer
+                try:
+                    header = parse_header(answer)
+                except FormatError:
+                    continue
+                needed = fragments_needed(header.n)
+                found[header.index] = answer
+            if len(found) >= needed:
+                try:
+                    return await in_pool(self._pool, self._open, found, text)
+                except IntegrityError:
+                    if not waiting:
+                        raise
+        raise DataUnavailable(f"the segment {text} of the catalog's journal cannot be had now")
+
+    def _open(self, found: dict[int, bytes], name: str) -> _Segment:
+        content = read_block(found, self._kek)
+        header = content.header
+        if header.kind is not BlockKind.JOURNAL:
+            raise IntegrityError("a block of another kind stands in for a journal segment")
+        payload = bytes(content.payload)
+        told = unpack_segment(payload)[0]
+        if segment_name(told.epoch, told.seq) != name:
+            # an older segment under a newer name would hide what came after it
+            raise IntegrityError("a segment of the journal stands under another's name")
+        # made again from its key, so that the hashes of all fragments are known, the lost ones too
+        fragments = build_fragments(
+            header.block_id,
+            unwrap_key(self._kek, header.wrapped_key),
+            header.wrapped_key,
+            header.n,
+            [payload],
+            kind=BlockKind.JOURNAL,
+        )
+        hashes = [fragment.digest for fragment in fragments]
+        return _Segment(name, header, hashes, payload, content.damaged)

@@ -15,7 +15,7 @@ from bitdust.storage.formats.chunker import CHUNK_ID_SIZE, MAX_CHUNK
 from bitdust.storage.formats.erasure import SUPPLIER_COUNTS
 from bitdust.storage.formats.fragment_header import HEADER_SIZE
 from bitdust.storage.formats.seal import MAX_PAYLOAD, STRIPE_PLAIN, TAG_SIZE, stripe_count
-from bitdust.storage.transfer.memory import reusable
+from bitdust.storage.memory import reusable
 
 Buffer = bytes | bytearray | memoryview
 

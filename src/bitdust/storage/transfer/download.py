@@ -30,10 +30,10 @@ from bitdust.storage.formats.compression import decompress
 from bitdust.storage.formats.fragment_header import Layout
 from bitdust.storage.formats.seal import MAX_PAYLOAD
 from bitdust.storage.jobs import Job
+from bitdust.storage.memory import reusable
 from bitdust.storage.pool import in_pool
 from bitdust.storage.transfer.blockwriter import OwnerKey
 from bitdust.storage.transfer.fetch import BlockFetcher, FragmentSpace, StoredBlock
-from bitdust.storage.transfer.memory import reusable
 from bitdust.storage.transfer.restore import FileWriter, TreeWriter, local_error, part_name
 from bitdust.storage.transfer.walk import FILE, FOLDER, LINK, open_file
 

@@ -36,9 +36,11 @@ format: $(STAMP)
 
 docs: $(STAMP)
 	$(BIN)/python -m bitdust.api.reference docs/api
+	$(BIN)/python -m bitdust.client.generate
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/storage.py
+	$(BIN)/python benchmarks/api.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis dist build

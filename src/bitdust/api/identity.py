@@ -9,7 +9,7 @@ from bitdust.api.envelope import Answer
 from bitdust.api.parameters import LocalPath
 from bitdust.api.registry import DELETE, GET, POST, operation
 from bitdust.errors import InvalidInput
-from bitdust.ids import GlobalID
+from bitdust.ids import GlobalID, check_username
 
 if TYPE_CHECKING:
     from bitdust.api.node import Node
@@ -69,7 +69,7 @@ async def identity_create(
 
     Source: BitDust API, third generation, identity_create.
     """
-    await node.create_identity(username, preferred_servers or [])
+    await node.create_identity(check_username(username), preferred_servers or [])
     return node.require_identity().document.view(include_xml=True)
 
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import ctypes
 import fcntl
+import gc
 import io
 import logging
 import logging.handlers
@@ -17,11 +18,10 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
-from typing import Any
-
-import structlog
+from types import ModuleType
+from typing import Any, cast
 
 from bitdust.api import error_classes
 from bitdust.errors import AlreadyRunning, BitdustError, LocalFileError, NotRunning
@@ -36,6 +36,8 @@ STOP_DEADLINE = 20.0
 _M_ARENA_MAX = -8
 """``mallopt`` of the GNU C library: the most heaps there may be."""
 _ARENAS = 2
+_DECORATION = ("rich", "better_exceptions")
+"""What structlog imports wherever it is installed, for a console that a daemon has not: 3 MiB."""
 
 
 class HomeLock:
@@ -105,6 +107,8 @@ def setup_logging(home: Path, *, console: bool, level: int = logging.INFO) -> No
         handlers.append(logging.StreamHandler(sys.stderr))
     logging.basicConfig(level=level, handlers=handlers, format="%(message)s", force=True)
     logging.getLogger("websockets").setLevel(logging.WARNING)
+    with _hidden(*_DECORATION):
+        import structlog
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -118,6 +122,20 @@ def setup_logging(home: Path, *, console: bool, level: int = logging.INFO) -> No
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
+
+
+@contextlib.contextmanager
+def _hidden(*names: str) -> Iterator[None]:
+    """Let modules that are not loaded yet seem not to be installed."""
+    absent = [name for name in names if name not in sys.modules]
+    for name in absent:
+        # so the import system is told that there is none; its type does not know
+        sys.modules[name] = cast(ModuleType, None)
+    try:
+        yield
+    finally:
+        for name in absent:
+            del sys.modules[name]
 
 
 def _raise_file_limit() -> None:
@@ -135,11 +153,22 @@ def _bound_arenas() -> None:
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _ARENAS)
 
 
+def _give_back() -> None:
+    """Return to the system what only the start needed."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 async def _serve(home: Path, ready: Callable[[], None], passphrase: str | None) -> bool:
     """Run until asked to stop; True when a restart is wanted."""
+    # Modules live as long as the process: looking through them for garbage while they are loaded,
+    # and at every full collection after that, costs time for nothing.
+    gc.disable()
     # the composition root pulls in everything, so it is imported only where a node really runs
     from bitdust.node import Node
 
+    gc.freeze()
+    gc.enable()
     node = Node(home, passphrase=passphrase)
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
@@ -147,6 +176,7 @@ async def _serve(home: Path, ready: Callable[[], None], passphrase: str | None) 
     try:
         await node.start()
         ready()
+        await loop.run_in_executor(node.pool, _give_back)
         return await node.wait_stop()
     finally:
         with contextlib.suppress(TimeoutError):

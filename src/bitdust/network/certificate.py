@@ -10,14 +10,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
-
 from bitdust.errors import DamagedSettings, LocalFileError
 
 MAX_FILE: Final = 64 * 1024
+_BEGIN: Final = b"-----BEGIN CERTIFICATE-----"
+_END: Final = b"-----END CERTIFICATE-----"
 _ALPN: Final = ("bitdust/1",)
 # Nobody looks at the dates: the fingerprint in the signed identity document is what counts.
 _FROM: Final = datetime(2000, 1, 1, tzinfo=UTC)
@@ -51,17 +48,14 @@ class Certificate:
         except OSError as exc:
             raise LocalFileError(f"{path}: {exc.strerror or exc}") from exc
         try:
-            certificate = x509.load_pem_x509_certificate(pem)
-            key = serialization.load_pem_private_key(pem, None)
-            if key.public_key() != certificate.public_key():
-                raise ValueError("the key is another certificate's")
-        except (ValueError, TypeError) as exc:
+            found = cls(path, hashlib.sha256(_der(pem)).digest())
+            found.server_context()
+        except (ValueError, OSError) as exc:  # OpenSSL's errors are OSErrors
             raise DamagedSettings(
                 f"{path} holds no key with its certificate",
                 hint="move it away; a new one is made and the identity document updated",
             ) from exc
-        der = certificate.public_bytes(serialization.Encoding.DER)
-        return cls(path, hashlib.sha256(der).digest())
+        return found
 
     def server_context(self) -> ssl.SSLContext:
         """TLS 1.3 only, no session tickets."""
@@ -70,7 +64,8 @@ class Certificate:
         context.options |= ssl.OP_NO_TICKET
         context.num_tickets = 0
         context.set_alpn_protocols(list(_ALPN))
-        context.load_cert_chain(self.path)
+        # a password of its own, or OpenSSL would ask for one at the terminal
+        context.load_cert_chain(self.path, password="")
         return context
 
 
@@ -85,7 +80,20 @@ def client_context() -> ssl.SSLContext:
     return context
 
 
+def _der(pem: bytes) -> bytes:
+    """The first certificate of a PEM file; ``ValueError`` when there is none."""
+    begin = pem.index(_BEGIN)
+    end = pem.index(_END, begin) + len(_END)
+    return ssl.PEM_cert_to_DER_cert(pem[begin:end].decode("ascii"))
+
+
 def _generate() -> bytes:
+    # needed once in the life of a node, and 1 MiB of memory at every start
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import NameOID
+
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "bitdust")])
     certificate = (

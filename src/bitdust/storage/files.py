@@ -24,9 +24,9 @@ from bitdust.errors import (
     Stopped,
 )
 from bitdust.ids import BackupID, KeyID, PathID, RemotePath, looks_like_version
+from bitdust.pool import in_pool
 from bitdust.storage.catalog.types import Item, ListRow, Version
 from bitdust.storage.jobs import DOWNLOAD, UPLOAD, Job
-from bitdust.storage.pool import in_pool
 from bitdust.storage.service import Storage
 from bitdust.storage.transfer.restore import TreeWriter
 from bitdust.storage.transfer.walk import FOLDER, stat_root

@@ -14,11 +14,11 @@ from bitdust.clock import Clock, Random
 from bitdust.errors import BitdustError, TooFewSuppliers
 from bitdust.events import EventBus
 from bitdust.ids import KeyID
+from bitdust.pool import in_pool
 from bitdust.storage.catalog.catalog import Catalog
 from bitdust.storage.catalog.types import JobState, Progress, Version, VersionState, VersionStats
 from bitdust.storage.formats.repair import acknowledgements_needed, may_vanish
 from bitdust.storage.jobs import Job
-from bitdust.storage.pool import in_pool
 from bitdust.storage.ports import Suppliers
 from bitdust.storage.transfer.blockwriter import BlockSender, BlockWriter, OwnerKey
 from bitdust.storage.transfer.download import Restorer

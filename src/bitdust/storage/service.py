@@ -20,6 +20,7 @@ from bitdust.crypto import PrivateKey
 from bitdust.errors import BitdustError, NotFound, ServiceOff, TooFewSuppliers
 from bitdust.events import Event, EventBus
 from bitdust.ids import KeyID, RemotePath
+from bitdust.pool import in_pool
 from bitdust.storage.catalog.catalog import Catalog
 from bitdust.storage.catalog.schema import CatalogDamaged
 from bitdust.storage.catalog.types import (
@@ -31,7 +32,6 @@ from bitdust.storage.formats.repair import acknowledgements_needed
 from bitdust.storage.formats.seal import MAX_PAYLOAD
 from bitdust.storage.jobs import DOWNLOAD, UPLOAD, Job, JobQueue
 from bitdust.storage.jobwork import JobWork, Parts
-from bitdust.storage.pool import in_pool
 from bitdust.storage.ports import Keys, StorageClient, Suppliers
 from bitdust.storage.transfer.blockwriter import OwnerKey
 from bitdust.storage.transfer.fetch import BlockFetcher, StoredBlock

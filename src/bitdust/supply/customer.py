@@ -25,6 +25,7 @@ from bitdust.errors import (
 from bitdust.events import Event, EventBus
 from bitdust.identity import IdentityDocument
 from bitdust.network import Call, Endpoint, Reply
+from bitdust.pool import in_pool
 from bitdust.supply import messages as m
 from bitdust.supply.client import SupplierClient
 from bitdust.supply.contracts import Contract
@@ -43,7 +44,6 @@ from bitdust.supply.recovery import Recovery
 from bitdust.supply.roster import Place, Roster, load_roster, save_roster
 from bitdust.supply.rules import DAY
 from bitdust.supply.supplierlist import granted_bytes, space_view, supplier_rows
-from bitdust.supply.turns import in_pool
 from bitdust.supply.upkeep import Upkeep
 from bitdust.supply.wire import NUMBERS, NodeID
 

@@ -14,6 +14,7 @@ from bitdust.dht import LAYER_SUPPLIERS, Dht, identity_topic, layer_topic
 from bitdust.errors import BitdustError, IntegrityError, PeerRefused, PeerUnreachable
 from bitdust.identity import IdentityDocument
 from bitdust.network import Endpoint
+from bitdust.pool import in_pool
 from bitdust.supply import messages as m
 from bitdust.supply.client import refusals
 from bitdust.supply.contracts import Contract, draft
@@ -26,7 +27,6 @@ from bitdust.supply.ports import (
     is_online,
 )
 from bitdust.supply.rules import BackOff
-from bitdust.supply.turns import in_pool
 from bitdust.supply.wire import NodeID
 
 DIAL_TIMEOUT = 5.0

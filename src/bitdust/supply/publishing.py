@@ -12,6 +12,7 @@ from bitdust.clock import Clock, Random
 from bitdust.dht import LAYER_COMMON, SUPPLIERS, Dht, owner_dht_key
 from bitdust.errors import BitdustError, NotFound
 from bitdust.identity import IdentityDocument
+from bitdust.pool import in_pool
 from bitdust.supply import messages as m
 from bitdust.supply.client import refusals
 from bitdust.supply.family import Family
@@ -24,7 +25,6 @@ from bitdust.supply.ports import (
 )
 from bitdust.supply.roster import Place, Roster
 from bitdust.supply.rules import BackOff
-from bitdust.supply.turns import in_pool
 from bitdust.supply.wire import NodeID
 
 PUT_TIMEOUT = 15.0

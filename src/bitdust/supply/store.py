@@ -26,6 +26,7 @@ from bitdust.errors import (
     LocalFileError,
     NotFound,
 )
+from bitdust.pool import in_pool
 from bitdust.proofs import CHALLENGE_KEY_SIZE, answer
 from bitdust.supply.disk import (
     Layout,
@@ -46,7 +47,7 @@ from bitdust.supply.intake import Intake
 from bitdust.supply.names import check_object_name, check_prefix
 from bitdust.supply.quota import Quotas, Reservation, Usage
 from bitdust.supply.reconcile import Reconciled, reconcile
-from bitdust.supply.turns import Turns, in_pool
+from bitdust.supply.turns import Turns
 
 MAX_OBJECT = 256 * 1024 * 1024
 """Largest object, bytes."""

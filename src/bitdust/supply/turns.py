@@ -1,17 +1,12 @@
-"""Fair, bounded work: turns of each customer, and blocking calls in the pool."""
+"""Fair, bounded work: the turns of each customer."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
-from concurrent.futures import Executor
-from typing import ParamSpec, TypeVar
+from collections.abc import AsyncIterator
 
 from bitdust.errors import Busy
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 
 class Turns:
@@ -50,22 +45,3 @@ class Turns:
             if not self._present[customer]:
                 del self._present[customer]
                 del self._turns[customer]
-
-
-async def in_pool(pool: Executor, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Do blocking work in the pool; when cancelled, wait until the thread is done with it.
-
-    A thread cannot be stopped half-way, and whoever was cancelled goes on to close the very file
-    the thread is writing.
-    """
-    loop = asyncio.get_running_loop()
-    future = loop.run_in_executor(pool, lambda: work(*args, **kwargs))
-    try:
-        return await asyncio.shield(future)
-    except asyncio.CancelledError:
-        while not future.done():
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.wait([future])
-        if not future.cancelled():
-            future.exception()
-        raise

@@ -12,12 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bitdust.errors import Busy, IntegrityError, QuotaExceeded
+from bitdust.pool import in_pool
 from bitdust.supply import granted_bytes, percent_text, size_text
 from bitdust.supply import quota as quota_module
 from bitdust.supply.quota import Quotas
 from bitdust.supply.roster import Place, Roster, load_roster, save_roster
 from bitdust.supply.rules import BackOff, Rates
-from bitdust.supply.turns import Turns, in_pool
+from bitdust.supply.turns import Turns
 from bitdust.supply.views import moment_text
 
 ALICE, BOB = b"\xaa" * 32, b"\xbb" * 32

@@ -17,6 +17,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from bitdust.clock import Clock, Random
+from bitdust.pool import in_pool
 from bitdust.storage.catalog.catalog import Catalog
 from bitdust.storage.catalog.types import FragmentMark, FragmentState
 from bitdust.storage.formats.audit import make_challenges
@@ -25,7 +26,6 @@ from bitdust.storage.formats.fragment import Fragment, build_fragments
 from bitdust.storage.formats.packer import Block, BlockSpace, Packer
 from bitdust.storage.formats.seal import BLOCK_ID_SIZE, KEY_SIZE, BlockKind, wrap_key
 from bitdust.storage.jobs import Job
-from bitdust.storage.pool import in_pool
 from bitdust.storage.transfer.spread import Outcome, Spreader
 
 BLOCKS_IN_FLIGHT = 2

@@ -23,6 +23,7 @@ from pathlib import Path
 from blake3 import blake3
 
 from bitdust.errors import IntegrityError, LocalFileError
+from bitdust.pool import in_pool
 from bitdust.storage.catalog.catalog import Catalog
 from bitdust.storage.catalog.types import ChunkLocation, Entry
 from bitdust.storage.formats.chunker import chunk_id
@@ -31,7 +32,6 @@ from bitdust.storage.formats.fragment_header import Layout
 from bitdust.storage.formats.seal import MAX_PAYLOAD
 from bitdust.storage.jobs import Job
 from bitdust.storage.memory import reusable
-from bitdust.storage.pool import in_pool
 from bitdust.storage.transfer.blockwriter import OwnerKey
 from bitdust.storage.transfer.fetch import BlockFetcher, FragmentSpace, StoredBlock
 from bitdust.storage.transfer.restore import FileWriter, TreeWriter, local_error, part_name

@@ -19,12 +19,12 @@ from blake3 import blake3
 
 from bitdust.clock import Clock
 from bitdust.errors import BitdustError, DataUnavailable, IntegrityError, NotFound
+from bitdust.pool import in_pool
 from bitdust.storage.formats.erasure import SUPPLIER_COUNTS, fragments_needed
 from bitdust.storage.formats.fragment_header import HEADER_SIZE, Layout, parse_header
 from bitdust.storage.formats.fragment_read import BlockReader, read_block
 from bitdust.storage.formats.seal import MAX_PAYLOAD, BlockKind, unwrap_key
 from bitdust.storage.memory import reusable
-from bitdust.storage.pool import in_pool
 from bitdust.storage.transfer.spread import NodeID, ObjectClient
 
 GET_TIMEOUT = 120.0

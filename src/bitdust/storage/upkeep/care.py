@@ -16,6 +16,7 @@ import structlog
 
 from bitdust.errors import AlreadyExists, BitdustError, IntegrityError
 from bitdust.events import EventBus
+from bitdust.pool import in_pool
 from bitdust.storage.catalog.catalog import Catalog
 from bitdust.storage.catalog.types import (
     BlockState,
@@ -26,7 +27,6 @@ from bitdust.storage.catalog.types import (
 )
 from bitdust.storage.formats.erasure import fragments_needed
 from bitdust.storage.formats.fragment import rebuild_fragment
-from bitdust.storage.pool import in_pool
 from bitdust.storage.transfer.fetch import BlockFetcher
 from bitdust.storage.transfer.spread import NodeID, ObjectClient
 from bitdust.storage.upkeep.blockstore import BlockIndex

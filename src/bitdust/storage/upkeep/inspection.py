@@ -19,6 +19,7 @@ import structlog
 
 from bitdust.clock import Clock, Random
 from bitdust.errors import BitdustError, IntegrityError, NotFound
+from bitdust.pool import in_pool
 from bitdust.storage.catalog.catalog import Catalog
 from bitdust.storage.catalog.types import BlockState, FragmentMark, FragmentRow, FragmentState
 from bitdust.storage.formats.audit import (
@@ -27,7 +28,6 @@ from bitdust.storage.formats.audit import (
     pack_challenges,
     take_challenge,
 )
-from bitdust.storage.pool import in_pool
 from bitdust.storage.transfer.blockwriter import CHALLENGES
 from bitdust.storage.transfer.fetch import StoredBlock
 from bitdust.storage.transfer.spread import NodeID, ObjectClient, SupplierSet

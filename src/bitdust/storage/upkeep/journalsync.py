@@ -14,6 +14,7 @@ from concurrent.futures import Executor
 import msgspec
 
 from bitdust.clock import Clock, Random
+from bitdust.pool import in_pool
 from bitdust.storage.catalog.catalog import Catalog, Transaction
 from bitdust.storage.catalog.journal import pack_segment
 from bitdust.storage.catalog.outbox import segment_name
@@ -21,7 +22,6 @@ from bitdust.storage.catalog.types import FragmentMark, FragmentState, OpenSegme
 from bitdust.storage.formats.fragment import Fragment, build_fragments
 from bitdust.storage.formats.fragment_header import FragmentHeader
 from bitdust.storage.formats.seal import BLOCK_ID_SIZE, KEY_SIZE, BlockKind, unwrap_key, wrap_key
-from bitdust.storage.pool import in_pool
 from bitdust.storage.transfer.blockwriter import OwnerKey
 from bitdust.storage.transfer.spread import NodeID, Outcome, Spreader
 

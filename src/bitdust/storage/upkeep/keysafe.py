@@ -16,8 +16,8 @@ import structlog
 
 from bitdust.errors import BitdustError, NotInCatalog
 from bitdust.ids import BackupID, PathID, RemotePath
+from bitdust.pool import in_pool
 from bitdust.storage.files import Files
-from bitdust.storage.pool import in_pool
 from bitdust.storage.service import Storage
 
 FOLDER_NAME = ".keys"

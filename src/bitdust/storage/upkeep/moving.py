@@ -13,9 +13,9 @@ from typing import Protocol
 import structlog
 
 from bitdust.errors import BitdustError, NetworkError
+from bitdust.pool import in_pool
 from bitdust.storage.catalog.catalog import Catalog
 from bitdust.storage.catalog.types import FragmentMark, FragmentRow, FragmentState
-from bitdust.storage.pool import in_pool
 from bitdust.storage.transfer.spread import NodeID, ObjectClient, SupplierSet
 from bitdust.storage.upkeep.blockstore import BlockIndex
 

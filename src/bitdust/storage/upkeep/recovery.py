@@ -19,6 +19,7 @@ import structlog
 
 from bitdust.clock import Clock
 from bitdust.errors import BitdustError, DataUnavailable, FormatError, IntegrityError
+from bitdust.pool import in_pool
 from bitdust.storage.catalog.catalog import Catalog
 from bitdust.storage.catalog.journal import unpack_segment
 from bitdust.storage.catalog.outbox import segment_name
@@ -29,7 +30,6 @@ from bitdust.storage.formats.fragment import build_fragments
 from bitdust.storage.formats.fragment_header import FragmentHeader, parse_header
 from bitdust.storage.formats.fragment_read import read_block
 from bitdust.storage.formats.seal import BlockKind, unwrap_key
-from bitdust.storage.pool import in_pool
 from bitdust.storage.transfer.spread import NodeID, ObjectClient
 from bitdust.storage.upkeep.journalsync import enter_segment, journal_name
 

@@ -625,6 +625,14 @@ def test_the_certificate_is_made_once_and_secret(tmp_path: Path) -> None:
     path.write_text("nonsense")
     with pytest.raises(DamagedSettings):
         Certificate.load_or_create(path)
+    own, other = made.path.with_name("own.pem"), tmp_path / "other.pem"
+    Certificate.load_or_create(own)
+    begin = "-----BEGIN CERTIFICATE-----"
+    key = own.read_text().split(begin)[0]
+    for text in (key, key + begin, key + begin + other.read_text().split(begin)[1]):
+        own.write_text(text)
+        with pytest.raises(DamagedSettings):
+            Certificate.load_or_create(own)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from typing import Protocol
 import structlog
 
 from bitdust.clock import Clock
-from bitdust.errors import BitdustError, DataUnavailable, FormatError, IntegrityError
+from bitdust.errors import BitdustError, Busy, DataUnavailable, FormatError, IntegrityError
 from bitdust.pool import in_pool
 from bitdust.storage.catalog.catalog import Catalog
 from bitdust.storage.catalog.journal import unpack_segment
@@ -37,6 +37,9 @@ MAX_SEGMENTS = 1_000_000
 """Segments one supplier may list; more is nonsense and ends the listing."""
 SEGMENTS_AHEAD = 8
 """Segments fetched while earlier ones are applied."""
+FIRST_PAUSE = 0.1
+LONGEST_PAUSE = 20.0
+"""Seconds before a supplier that has too much to do is asked again; doubled from first to last."""
 
 _SEGMENT = re.compile(r"(\d{1,12})-(\d{1,12})")
 
@@ -247,7 +250,7 @@ class Recovery:
         while waiting:
             batch = [waiting.pop(0) for _ in range(min(len(waiting), max(1, needed - len(found))))]
             answers = await asyncio.gather(
-                *(self._client.get(node, wanted) for node in batch), return_exceptions=True
+                *(self._get(node, wanted) for node in batch), return_exceptions=True
             )
             for answer in answers:
                 if isinstance(answer, BitdustError):
@@ -267,6 +270,19 @@ class Recovery:
                     if not waiting:
                         raise
         raise DataUnavailable(f"the segment {text} of the catalog's journal cannot be had now")
+
+    async def _get(self, node: NodeID, name: str) -> bytes:
+        """Fetch an object from a supplier, at the pace at which it answers."""
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                return await self._client.get(node, name)
+            except Busy:
+                # a long journal is asked for faster than a supplier lets one customer ask
+                if pause > LONGEST_PAUSE:
+                    raise
+                await self._clock.sleep(pause)
+                pause *= 2
 
     def _open(self, found: dict[int, bytes], name: str) -> _Segment:
         content = read_block(found, self._kek)

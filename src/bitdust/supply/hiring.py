@@ -35,6 +35,8 @@ OFFER_TIMEOUT = 15.0
 """Seconds for the answer to an offer."""
 LOOKUP_TIMEOUT = 2.0
 """Seconds to look for candidates on the DHT in the first rounds."""
+QUICK_LOOK = 0.3
+"""Seconds for the look before that one, which does where it brings enough."""
 CONCURRENT_DIALS = 12
 """Candidates approached at once."""
 MAX_CANDIDATES = 64
@@ -113,18 +115,27 @@ class Hirer:
             want: how many are needed; more are looked for as time goes on.
             patience: seconds for the DHT.
         """
+        usable = self._usable(self._configured)
+        for seconds in (min(QUICK_LOOK, patience), patience):
+            if len(usable) >= want:
+                break
+            usable = self._usable([*self._configured, *await self._announced(seconds)])
+        return usable
+
+    async def _announced(self, seconds: float) -> list[Endpoint]:
+        """Addresses from the DHT, in no order."""
+        topic = layer_topic(LAYER_SUPPLIERS, self._dht.network)
+        try:
+            peers = await self._dht.peers(topic, seconds, MAX_CANDIDATES)
+        except BitdustError as exc:
+            _log.debug("no candidates from the DHT", problem=exc.code)
+            return []
+        self._random.shuffle(peers)
+        return [Endpoint("tcp", host, port) for host, port in peers]
+
+    def _usable(self, found: Sequence[Endpoint]) -> list[Endpoint]:
+        """Those of other nodes that did not fail a short time ago."""
         now = self._clock.monotonic()
-        found = [end for end in self._configured if self._endpoints.ready(end, now)]
-        if len(found) < want:
-            try:
-                peers = await self._dht.peers(
-                    layer_topic(LAYER_SUPPLIERS, self._dht.network), patience, MAX_CANDIDATES
-                )
-            except BitdustError as exc:
-                _log.debug("no candidates from the DHT", problem=exc.code)
-                peers = []
-            self._random.shuffle(peers)
-            found += [Endpoint("tcp", host, port) for host, port in peers]
         own = self._own.union(endpoints_of(self._document()))
         fresh = [end for end in dict.fromkeys(found) if end not in own]
         return [end for end in fresh if self._endpoints.ready(end, now)][:MAX_CANDIDATES]

@@ -1,7 +1,7 @@
 """Upload and download through a network of separate processes, beside a plain reference.
 
 Usage: python benchmarks/storage.py [--size 1024] [--files 10000] [--suppliers 4] [--rounds 3]
-                                    [--json FILE] [--markdown FILE] [--dir DIR]
+                                    [--json FILE] [--markdown FILE] [--dir DIR] [--peer tahoe]
 
 One large random file up and down; many small files up, up again unchanged, and down; the most
 memory of customer and suppliers in each phase; the bytes on the suppliers' disks. The core of the
@@ -10,12 +10,13 @@ work is done by ``reference.py`` in the same run, and by restic where it is inst
 Engine and reference take turns, with fresh data in every round, and the medians are compared with
 the spread beside them: on a machine that does other things a single pair of times says nothing.
 The reference is no lower bound; a ratio below 1 says that it overlaps its stages less well.
+
+With ``--peer`` the engine is held beside another program instead, see ``peer.py``.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
 import shutil
@@ -32,37 +33,10 @@ from typing import Any
 
 import reference
 from bitdust.cli.testnet import CUSTOMER, SUPPLIER, Plan, Testnet
-from measure import MIB, Phase, machine, measured
+from measure import MIB, Phase, as_text, machine, measured, spread
+from samples import digest, make_large, make_small
 
-CHUNK = 4 * MIB
-FILES_PER_FOLDER = 100
 UNCHANGED = "small unchanged"
-
-
-def make_large(path: Path, size: int) -> None:
-    """One file of random bytes."""
-    with path.open("wb") as file:
-        for at in range(0, size, CHUNK):
-            file.write(os.urandom(min(CHUNK, size - at)))
-
-
-def make_small(root: Path, count: int, size: int) -> list[Path]:
-    """Many files of random bytes, a hundred to a folder."""
-    paths = []
-    for number in range(count):
-        folder = root / f"{number // FILES_PER_FOLDER:04d}"
-        if number % FILES_PER_FOLDER == 0:
-            folder.mkdir(parents=True)
-        path = folder / f"{number % FILES_PER_FOLDER:02d}.bin"
-        path.write_bytes(os.urandom(size))
-        paths.append(path)
-    return paths
-
-
-def digest(path: Path) -> str:
-    """Hash of one file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def stored(network: Testnet) -> int:
@@ -234,10 +208,6 @@ class Result:
         return self.seconds / median(self.reference)
 
 
-def _spread(values: list[float]) -> str:
-    return f"{median(values):.2f} s ({min(values):.2f} to {max(values):.2f})"
-
-
 def rows(results: list[Result]) -> list[list[str]]:
     """The table: one row per phase, the titles first."""
     titles = ["phase", "median time (range)", "rate", "reference (range)", "ratio"]
@@ -255,9 +225,9 @@ def rows(results: list[Result]) -> list[list[str]]:
         )
         row = [
             phase.name,
-            _spread([each.seconds for each in result.phases]),
+            spread([each.seconds for each in result.phases]),
             rate,
-            _spread(result.reference),
+            spread(result.reference),
             "" if result.ratio is None else f"{result.ratio:.1f}",
         ]
         if with_restic:
@@ -274,15 +244,6 @@ def rows(results: list[Result]) -> list[list[str]]:
         row.append(f"{median(disks) / MIB:.1f} MiB" if disks else "")
         table.append(row)
     return table
-
-
-def as_text(table: list[list[str]]) -> str:
-    """The table for a terminal."""
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in table
-    )
 
 
 def as_markdown(
@@ -324,7 +285,16 @@ def main() -> None:
     parser.add_argument("--dir", type=Path, help="work there instead of in a temporary folder")
     parser.add_argument("--json", type=Path, help="write all figures there")
     parser.add_argument("--markdown", type=Path, help="write the table there")
+    parser.add_argument("--peer", choices=("tahoe", "tahoe-foolscap"), help="compare with that")
+    parser.add_argument("--peer-files", type=int, default=100, help="small files for the peer")
+    if parser.parse_known_args()[0].peer:
+        parser.set_defaults(size=128, files=2000)
     options = parser.parse_args()
+    if options.peer:
+        import peer  # what else it needs is only there when it is asked for
+
+        peer.run(options, _command(parser, options))
+        return
     size, count, each = options.size * MIB, options.files, options.file_size
     work = Path(tempfile.mkdtemp(prefix="bitdust-bench-", dir=options.dir))
     before = os.getloadavg()[0]
@@ -339,15 +309,20 @@ def main() -> None:
     if options.json:
         options.json.write_text(json.dumps(figures(results, load), indent=2) + "\n")
     if options.markdown:
-        names = ("size", "files", "file-size", "suppliers", "rounds")
-        given = {name: getattr(options, name.replace("-", "_")) for name in names}
-        words = [
-            f"--{name} {value}"
-            for name, value in given.items()
-            if value != parser.get_default(name.replace("-", "_"))
-        ]
-        command = " ".join(["python benchmarks/storage.py", *words])
+        command = _command(parser, options)
         options.markdown.write_text(as_markdown(table, command, size, count, each, load))
+
+
+def _command(parser: argparse.ArgumentParser, options: argparse.Namespace) -> str:
+    """What was run, for the record: only what is not as usual."""
+    names = ("peer", "size", "files", "file-size", "peer-files", "suppliers", "rounds")
+    given = {name: getattr(options, name.replace("-", "_")) for name in names}
+    words = [
+        f"--{name} {value}"
+        for name, value in given.items()
+        if value != parser.get_default(name.replace("-", "_"))
+    ]
+    return " ".join(["python benchmarks/storage.py", *words])
 
 
 def measure(

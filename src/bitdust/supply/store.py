@@ -51,9 +51,9 @@ from bitdust.supply.turns import Turns
 
 MAX_OBJECT = 256 * 1024 * 1024
 """Largest object, bytes."""
-WRITE_BUFFER = 1024 * 1024
+WRITE_BUFFER = 2 * 1024 * 1024
 """Bytes collected before the disk is touched."""
-KEPT_BUFFERS = 8
+KEPT_BUFFERS = 4
 """Write buffers kept for the next objects; each further write at the same time takes a new one."""
 READ_BUFFER = 1024 * 1024
 """Bytes of one buffer given to a reader."""

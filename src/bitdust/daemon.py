@@ -181,12 +181,13 @@ async def _tidy(pool: Executor) -> None:
 
 async def _serve(home: Path, ready: Callable[[], None], passphrase: str | None) -> bool:
     """Run until asked to stop; True when a restart is wanted."""
-    # Modules live as long as the process: looking through them for garbage while they are loaded,
-    # and at every full collection after that, costs time for nothing.
+    # Modules live as long as the process: looking through them for garbage at every collection
+    # while they are loaded, and after that, costs time for nothing. Once is enough.
     gc.disable()
     # the composition root pulls in everything, so it is imported only where a node really runs
     from bitdust.node import Node
 
+    gc.collect()
     gc.freeze()
     gc.enable()
     node = Node(home, passphrase=passphrase)

@@ -39,11 +39,11 @@ from bitdust.identity import (
 from bitdust.ids import IDURL, GlobalID
 from bitdust.machine import MachineTable
 from bitdust.network import ContactState, Endpoint, Network
-from bitdust.node_services import RECOVERING, service_parts
 from bitdust.servers import HttpServer, WebSocketServer
 from bitdust.services import ServiceRunner, Traffic, known_services
 from bitdust.storage import Files, Storage
 from bitdust.supply import CustomerService, SupplierService
+from bitdust.wiring import RECOVERING, service_parts
 from bitdust.world import RealWorld, World
 
 RECOVERY_WAIT = 30.0

@@ -1,6 +1,6 @@
 """The service graph: what depends on what, and bringing it up and down while the node runs.
 
-What each service does is wired in ``bitdust.node_services``; here are the names, the planning and
+What each service does is wired in ``bitdust.wiring``; here are the names, the planning and
 the running.
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -108,12 +109,30 @@ def quick(method: str) -> dict[str, Any]:
     return {name: 0 for name in ("wait_timeout", "polling_timeout") if name in parameters}
 
 
+def settle(live: Any) -> None:
+    """Wait until no service is on its way up or down: some examples restart one and do not wait."""
+    ends = time.monotonic() + 60.0
+    while True:
+        rows = live.websocket("services_list", {})["response"]["result"]
+        moving = [
+            row["name"]
+            for row in rows
+            if row["state"] in ("STARTING", "STOPPING")
+            or (row["enabled"] and row["state"] != "ON" and not row["reason"])
+        ]
+        if not moving:
+            return
+        assert time.monotonic() < ends, moving
+        time.sleep(0.02)
+
+
 def test_over_http(live: Any, names: Any) -> None:
     called = 0
     for row in ROWS:
         method, shown = row["method"], names(row["method"], row["http"])
         if method in ENDS_OR_WAITS:
             continue
+        settle(live)
         if shown["verb"] == "GET":
             query = urlencode({**shown.get("query", {}), **quick(method)})
             envelope = live.http("GET", shown["path"] + (f"?{query}" if query else ""))
@@ -135,10 +154,12 @@ def test_over_websocket_and_rpc(live: Any, names: Any) -> None:
         method = row["method"]
         if method in ENDS_OR_WAITS | SLIPS or "websocket" not in row:
             continue
+        settle(live)
         given = {**names(method, row["websocket"]["kwargs"]), **quick(method)}
         envelope = live.websocket(method, given)["response"]
         assert "execution" not in envelope
         judge(method, envelope)
+        settle(live)
         answer = live.rpc(method, given)
         assert "error" not in answer, (method, answer)
         if answer["result"]["status"] == "ERROR":

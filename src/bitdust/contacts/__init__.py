@@ -1,0 +1,1 @@
+"""The people one knows: friends, whether they are there, nicknames, invitations."""

@@ -1,0 +1,1 @@
+"""What people tell each other: private messages, mailboxes, groups and their brokers, history."""

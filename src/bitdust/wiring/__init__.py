@@ -1,0 +1,10 @@
+"""What the services of a node do when they are switched on and off; a part of the composition root.
+
+Each class brings one thing up on the node that owns it and takes it down again. The order, and when
+it happens, are ``bitdust.services``' business.
+"""
+
+from bitdust.wiring.parts import service_parts
+from bitdust.wiring.storing import RECOVERING
+
+__all__ = ["RECOVERING", "service_parts"]

@@ -1,0 +1,58 @@
+"""Which class brings up which service."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bitdust.services import Part
+from bitdust.wiring.ground import (
+    DhtPart,
+    GatewayPart,
+    HookupsPart,
+    IdentityServerPart,
+    KeysPart,
+    LookupPart,
+    NetworkPart,
+    PropagatePart,
+    ResponderPart,
+    TcpPart,
+)
+from bitdust.wiring.part import NodePart
+from bitdust.wiring.storing import (
+    CatalogPart,
+    CustomerPart,
+    EmployerPart,
+    FilesPart,
+    KeySafePart,
+    SupplierPart,
+)
+
+if TYPE_CHECKING:
+    from bitdust.node import Node
+
+
+def service_parts(node: Node) -> dict[str, Part]:
+    """What every service of ``bitdust.services.known_services`` does on a node."""
+    tcp = TcpPart(node)
+    gateway = GatewayPart(node, tcp)
+    customer = CustomerPart(node, gateway)
+    employer = EmployerPart(node, customer)
+    return {
+        "network": NetworkPart(node),
+        "keys_registry": KeysPart(node),
+        "tcp_connections": tcp,
+        "entangled_dht": DhtPart(node),
+        "ip_port_responder": ResponderPart(node),
+        "identity_server": IdentityServerPart(node),
+        "gateway": gateway,
+        "identity_propagate": PropagatePart(node),
+        "p2p_hookups": HookupsPart(node),
+        "nodes_lookup": LookupPart(node),
+        "supplier": SupplierPart(node, gateway),
+        "customer": customer,
+        "employer": employer,
+        "backup_db": CatalogPart(node, employer),
+        "list_files": FilesPart(node),
+        "keys_storage": KeySafePart(node),
+        "my_data": NodePart(node),
+    }

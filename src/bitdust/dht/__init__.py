@@ -7,6 +7,7 @@ kind. Announcements only point; whatever they point to proves itself. See docs/s
 from bitdust.dht.libtorrent_dht import LibtorrentDht
 from bitdust.dht.ownership import (
     KeySource,
+    SharedSecret,
     is_signed,
     item_target,
     owner_dht_key,
@@ -15,6 +16,7 @@ from bitdust.dht.ownership import (
 )
 from bitdust.dht.protocol import Dht, read_safely
 from bitdust.dht.records import (
+    GROUP_BROKERS,
     IDENTITY,
     MESSAGE_BROKER,
     NICKNAME,
@@ -49,6 +51,7 @@ from bitdust.dht.topics import (
     LAYER_SUPPLIERS,
     LAYER_WEB_SOCKET_ROUTERS,
     customer_topic,
+    group_topic,
     identity_topic,
     layer_topic,
     nickname_topic,
@@ -58,6 +61,7 @@ from bitdust.dht.wire import Address, Item, Traffic, Wire
 
 __all__ = [
     "DEFAULT_BOOTSTRAP",
+    "GROUP_BROKERS",
     "IDENTITY",
     "LAYER_BROADCASTERS",
     "LAYER_COMMON",
@@ -87,10 +91,12 @@ __all__ = [
     "LibtorrentDht",
     "ReadResult",
     "RecordType",
+    "SharedSecret",
     "Traffic",
     "Wire",
     "WriteResult",
     "customer_topic",
+    "group_topic",
     "identity_topic",
     "is_signed",
     "item_target",

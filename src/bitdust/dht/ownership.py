@@ -1,8 +1,9 @@
 """Who owns a record: the Ed25519 keys under which BEP 44 items stand, and the check of their hand.
 
 An owned record stands under the owner's own DHT key, which derives from the master key and whose
-public half stands in the signed identity document. A record of nobody stands under a key that
-derives from its public name, so that everybody may write it.
+public half stands in the signed identity document. A group's record stands under a key that derives
+from the group's secret, so that its members, and nobody else, find and write it. A record of nobody
+stands under a key that derives from its public name, so that everybody may write it.
 
 Source: BEP 44 (mutable items).
 """
@@ -10,11 +11,14 @@ Source: BEP 44 (mutable items).
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from blake3 import blake3
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from bitdust.dht.topics import MAX_NAME_BYTES, pack_fields
 from bitdust.errors import InvalidInput
@@ -35,6 +39,26 @@ class KeySource(Protocol):
     def derive(self, info: bytes, length: int = 32, salt: bytes = b"") -> bytes:
         """``length`` secret bytes for the purpose ``info``."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class SharedSecret:
+    """A secret that several people hold, such as the key of a group's epoch, as a key source.
+
+    Args:
+        secret: 32 bytes or more of full entropy.
+    """
+
+    secret: bytes = field(repr=False)
+
+    def derive(self, info: bytes, length: int = 32, salt: bytes = b"") -> bytes:
+        """``length`` secret bytes for the purpose ``info``.
+
+        Source: RFC 5869 (HKDF-SHA256).
+        """
+        if len(self.secret) < SEED_SIZE:
+            raise InvalidInput(f"a shared secret has {SEED_SIZE} bytes or more")
+        return HKDF(SHA256(), length, salt, info).derive(self.secret)
 
 
 def owner_seed(owner: KeySource) -> bytes:

@@ -1,7 +1,7 @@
 """Record types: which fields a DHT record must have, and who may write it.
 
-Only ``skip_validation`` records belong to nobody. All others belong to the person they are about
-and are taken by readers only from that person's own key (see ``ownership``).
+Only ``skip_validation`` records belong to nobody. All others belong to the person, or the group,
+they are about and are taken by readers only from that owner's key (see ``ownership``).
 
 Source: BitDust API, third generation, and the record rules of the original network.
 """
@@ -20,17 +20,20 @@ NICKNAME: Final = "nickname"
 IDENTITY: Final = "identity"
 SUPPLIERS: Final = "suppliers"
 MESSAGE_BROKER: Final = "message_broker"
+GROUP_BROKERS: Final = "group_brokers"
 
 MAX_KEY_BYTES: Final = 512
 MAX_TEXT: Final = 512
 MAX_DOCUMENT: Final = 60 * 1024
 MAX_SUPPLIERS: Final = 128
+MAX_BROKERS: Final = 16
 MAX_POSITION: Final = 1023
 MAX_REVISION: Final = 2**53 - 1
 MAX_TIMESTAMP: Final = 2**53 - 1
 
 _IDURL = re.compile(r"[a-z]{1,16}://[!-~]{1,490}")
 _ECC_MAP = re.compile(r"ecc/\d{1,3}x\d{1,3}")
+_FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 
 
 def _whole(low: int, high: int) -> Callable[[Any], bool]:
@@ -63,6 +66,15 @@ def _is_supplier_list(value: Any) -> bool:
         isinstance(value, list)
         and len(value) <= MAX_SUPPLIERS
         and all(item == "" or _is_idurl(item) for item in value)
+    )
+
+
+def _is_broker_list(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and 0 < len(value) <= MAX_BROKERS
+        and all(map(_is_idurl, value))
+        and len(set(value)) == len(value)
     )
 
 
@@ -142,6 +154,18 @@ RECORD_TYPES: Final[Mapping[str, RecordType]] = {
             },
             owned=True,
             cache_ttl=12 * 3600.0,
+        ),
+        RecordType(
+            GROUP_BROKERS,
+            {
+                **_COMMON,
+                "key": _matching(_FINGERPRINT),
+                "brokers": _is_broker_list,
+                "epoch": _whole(0, MAX_REVISION),
+                "revision": _is_revision,
+            },
+            owned=True,
+            cache_ttl=300.0,
         ),
     )
 }

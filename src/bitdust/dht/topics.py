@@ -126,3 +126,15 @@ def nickname_topic(name: str, network: str = "") -> bytes:
         network: name of a private network; empty for the public one.
     """
     return _topic(b"nickname", network, _name_bytes(name.strip().casefold(), "nickname"))
+
+
+def group_topic(fingerprint: bytes, network: str = "") -> bytes:
+    """The topic on which the brokers of a group announce themselves.
+
+    Args:
+        fingerprint: of the group's key, 32 bytes.
+        network: name of a private network; empty for the public one.
+    """
+    if len(fingerprint) != NODE_ID_SIZE:
+        raise InvalidInput(f"a key's fingerprint has {NODE_ID_SIZE} bytes, not {len(fingerprint)}")
+    return _topic(b"group", network, bytes(fingerprint))

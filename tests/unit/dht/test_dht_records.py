@@ -6,7 +6,14 @@ from typing import Any
 
 import pytest
 
-from bitdust.dht import IDENTITY, MESSAGE_BROKER, NICKNAME, RECORD_TYPES, SUPPLIERS
+from bitdust.dht import (
+    GROUP_BROKERS,
+    IDENTITY,
+    MESSAGE_BROKER,
+    NICKNAME,
+    RECORD_TYPES,
+    SUPPLIERS,
+)
 from bitdust.dht.records import (
     check_foreign,
     check_key,
@@ -37,6 +44,14 @@ GOOD: dict[str, dict[str, Any]] = {
         "customer_idurl": ALICE,
         "broker_idurl": BOB,
         "position": 1,
+    },
+    GROUP_BROKERS: {
+        **COMMON,
+        "key": "0a" * 32,
+        "type": GROUP_BROKERS,
+        "brokers": [ALICE, BOB],
+        "epoch": 2,
+        "revision": 7,
     },
 }
 
@@ -81,6 +96,12 @@ def test_every_mandatory_field_is_demanded(name: str, field: str) -> None:
         (NICKNAME, "timestamp", "now"),
         (IDENTITY, "identity", "x" * (60 * 1024 + 1)),
         (MESSAGE_BROKER, "broker_idurl", ""),
+        (GROUP_BROKERS, "key", "0A" * 32),
+        (GROUP_BROKERS, "brokers", []),
+        (GROUP_BROKERS, "brokers", [ALICE, ALICE]),
+        (GROUP_BROKERS, "brokers", [ALICE, ""]),
+        (GROUP_BROKERS, "brokers", [f"{ALICE}{n}" for n in range(17)]),
+        (GROUP_BROKERS, "epoch", -1),
     ],
 )
 def test_bad_fields_are_named(name: str, field: str, bad: Any) -> None:

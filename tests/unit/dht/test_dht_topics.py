@@ -7,6 +7,7 @@ import pytest
 from bitdust.dht import (
     LAYER_NAMES,
     customer_topic,
+    group_topic,
     identity_topic,
     layer_topic,
     nickname_topic,
@@ -19,6 +20,7 @@ NODE = bytes(range(32))
 def test_all_topics_differ() -> None:
     topics = [layer_topic(layer, network) for layer in range(256) for network in ("", "lab")]
     topics += [customer_topic(NODE), identity_topic(NODE), nickname_topic("alice")]
+    topics += [group_topic(NODE), group_topic(NODE, "lab")]
     topics += [
         customer_topic(NODE, "lab"),
         identity_topic(NODE, "lab"),
@@ -50,6 +52,8 @@ def test_node_ids_have_32_bytes(size: int) -> None:
         customer_topic(bytes(size))
     with pytest.raises(InvalidInput):
         identity_topic(bytes(size))
+    with pytest.raises(InvalidInput):
+        group_topic(bytes(size))
 
 
 def test_names_are_bounded_and_text() -> None:

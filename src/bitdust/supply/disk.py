@@ -52,6 +52,19 @@ def sync_dir(path: Path) -> None:
         os.close(fd)
 
 
+def sync_and_forget(fd: int) -> None:
+    """Make the bytes of a file durable and give their memory back.
+
+    What others keep here is hardly ever read soon. Left in the page cache it would push out what
+    this machine's owner works with, and every further object would need memory that was not in use
+    yet, which on a virtual machine costs more than all else that storing does
+    (docs/performance.md).
+    """
+    os.fsync(fd)
+    if hasattr(os, "posix_fadvise"):
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+
+
 def make_dir(path: Path) -> None:
     """Make a directory whose parent exists, durably; fine when it is there."""
     try:

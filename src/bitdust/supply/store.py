@@ -40,6 +40,7 @@ from bitdust.supply.disk import (
     read_at,
     read_whole,
     remove_folder,
+    sync_and_forget,
     sync_dir,
 )
 from bitdust.supply.index import Index, ObjectRow, ObjectState, Total
@@ -289,7 +290,7 @@ class FragmentStore:
         if hasher.digest() != digest:
             raise IntegrityError("the body of an object has another hash than announced")
         with disk_errors("an object"):
-            os.fsync(fd)
+            sync_and_forget(fd)
         with self._stripe(customer):
             if not self._quotas.known(customer):
                 raise NotFound("the customer was removed meanwhile")

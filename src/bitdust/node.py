@@ -19,6 +19,7 @@ from bitdust.api.listening import EventConsumers
 from bitdust.api.modelfeed import ModelFeed
 from bitdust.clock import Clock, Random
 from bitdust.config import Settings
+from bitdust.contacts import NameLookup, find_person, parse_address
 from bitdust.dht import Dht, identity_topic
 from bitdust.errors import (
     AlreadyExists,
@@ -92,6 +93,8 @@ class Node:
         self.customer: CustomerService | None = None
         self.storage: Storage | None = None
         self.files: Files | None = None
+        self.name_lookups: list[NameLookup] = []
+        """Who knows people by names that are no addresses; services enter and leave."""
         self.host = "127.0.0.1"
         """Under which others reach this node, as ``service_network`` found."""
         self.stun_port = 0
@@ -236,6 +239,24 @@ class Node:
     async def find_document(self, idurl: str) -> IdentityDocument:
         """The identity document behind an IDURL."""
         return await self.identities.resolve(IDURL.parse(idurl))
+
+    async def find_person(self, person: str) -> IdentityDocument:
+        """Whom a user means; the network then knows where to reach them.
+
+        Args:
+            person: an IDURL, a global id, a friend's alias or a nickname.
+
+        Raises:
+            NotFound, InvalidName: nobody is known by that name.
+            IdentityServerError: their identity server is away and nothing is known of them.
+        """
+        own = self.identity
+        if own is not None and parse_address(person) == own.global_id:
+            return own.document
+        document = await find_person(person, self.identities.resolve, self.name_lookups)
+        if self.network is not None:
+            self.network.learn(document)
+        return document
 
     async def find_node(self, node_id: bytes) -> list[Endpoint]:
         """Addresses of a node whose known contacts fail: its name server first, then the DHT."""

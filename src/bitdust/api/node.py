@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bitdust.config import Settings
     from bitdust.dht import Dht
     from bitdust.events import EventBus
-    from bitdust.identity import IdentityCache, KeyRing, LocalIdentity
+    from bitdust.identity import IdentityCache, IdentityDocument, KeyRing, LocalIdentity
     from bitdust.ids import IDURL, GlobalID, KeyID, RemotePath
     from bitdust.machine import MachineTable
     from bitdust.network import Network
@@ -194,6 +194,15 @@ class Node(Protocol):
         Raises:
             NoIdentity: there is no identity yet.
             ServiceOff: it is switched off or not up yet.
+        """
+        ...
+
+    async def find_person(self, person: str) -> IdentityDocument:
+        """Whom a user means by an IDURL, a global id, a friend's alias or a nickname.
+
+        Raises:
+            NotFound, InvalidName: nobody is known by that name.
+            IdentityServerError: their identity server is away and nothing is known of them.
         """
         ...
 

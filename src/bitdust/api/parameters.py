@@ -20,6 +20,8 @@ from bitdust.ids import BackupID, GlobalID, KeyID, PathID, RemotePath, looks_lik
 
 MAX_TEXT = 64 * 1024
 """Characters of the longest text parameter."""
+MAX_PERSON = 64
+"""Characters of a person's alias or nickname."""
 MAX_ITEMS = 1000
 """Entries of the longest list parameter."""
 MAX_DEPTH = 64
@@ -37,6 +39,10 @@ LocalPath = NewType("LocalPath", str)
 
 Word = NewType("Word", str)
 """Text that may come as a number."""
+
+
+Person = NewType("Person", str)
+"""A person: IDURL, global id, a friend's alias or a nickname; see ``Node.find_person``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +130,15 @@ def _word(raw: object, context: Context) -> Word:
     if isinstance(raw, int) and not isinstance(raw, bool) and abs(raw) <= MAX_INT:
         raw = str(raw)
     return Word(_text(raw, context))
+
+
+def _person(raw: object, context: Context) -> Person:
+    text = _text(raw, context).strip()
+    if "@" in text or "://" in text:
+        GlobalID.parse(text if "://" in text else text.rpartition("$")[2])
+    elif not 0 < len(text) <= MAX_PERSON or not text.isprintable():
+        raise Refused("must be a global id, an IDURL or a name")
+    return Person(text)
 
 
 def _boolean(raw: object, context: Context) -> bool:
@@ -281,6 +296,7 @@ def kind_of(annotation: Any) -> Kind:
     simple: Mapping[Any, Kind] = {
         str: Kind("text", _text, "abcd", _TEXT),
         Word: Kind("text or number", _word, "0", {"type": ["string", "integer"]}),
+        Person: Kind("global id, IDURL or name", _person, "carol@computer-c.net", _TEXT),
         LocalPath: Kind(
             "local path",
             _local_path,

@@ -208,6 +208,20 @@ class Network:
         """
         return (await self._dial(endpoint, expect, timeout)).document
 
+    async def ping(self, node_id: NodeID, timeout: float) -> None:
+        """Wait for a sign of life on a connection that stands; makes none.
+
+        Raises:
+            PeerUnreachable: there is no connection.
+            DeadlineExceeded: no sign of life within ``timeout`` seconds.
+            NetworkError: the connection was lost meanwhile.
+        """
+        contact = self._contacts.find(node_id)
+        connection = contact.connection if contact is not None else None
+        if connection is None:
+            raise PeerUnreachable("there is no connection to that node")
+        await connection.ping(timeout)
+
     # --- contacts ----------------------------------------------------------------------------
 
     def learn(self, document: IdentityDocument) -> None:

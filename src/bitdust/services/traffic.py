@@ -212,6 +212,10 @@ class ServicePort:
         """See ``Network.dial``."""
         return await self._network.dial(endpoint, expect, timeout)
 
+    async def ping(self, node_id: NodeID, timeout: float) -> None:
+        """See ``Network.ping``."""
+        await self._network.ping(node_id, timeout)
+
     def learn(self, document: IdentityDocument) -> None:
         """See ``Network.learn``."""
         self._network.learn(document)

@@ -14,6 +14,7 @@ from bitdust.identity.document import (
     IdentityDocument,
     sign_document,
 )
+from bitdust.identity.formernames import FormerNames
 from bitdust.identity.identityhome import has_identity, source_idurls
 from bitdust.identity.keyring import KeyRing, StoredKey, key_signature_message
 from bitdust.identity.local import LocalIdentity
@@ -27,12 +28,15 @@ from bitdust.identity.masterkey import (
 from bitdust.identity.nameclient import HttpNameClient, NameClient
 from bitdust.identity.namerules import check_publication
 from bitdust.identity.nameserver import NameServer, NameServerLimits
-from bitdust.identity.ratelimit import Rate
+from bitdust.identity.ratelimit import Rate, TokenBuckets
+from bitdust.identity.rotation import former_sources, source_change
+from bitdust.identity.survey import Survey
 
 __all__ = [
     "MAX_DOCUMENT_SIZE",
     "MAX_SOURCES",
     "Backup",
+    "FormerNames",
     "HttpNameClient",
     "IdentityCache",
     "IdentityDocument",
@@ -43,9 +47,12 @@ __all__ = [
     "NameServerLimits",
     "Rate",
     "StoredKey",
+    "Survey",
+    "TokenBuckets",
     "check_publication",
     "compose_backup",
     "erase_master_key",
+    "former_sources",
     "has_identity",
     "has_master_key",
     "key_signature_message",
@@ -53,6 +60,7 @@ __all__ = [
     "parse_backup",
     "read_master_key",
     "sign_document",
+    "source_change",
     "source_idurls",
     "write_master_key",
 ]

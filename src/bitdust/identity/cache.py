@@ -12,9 +12,11 @@ import structlog
 
 from bitdust.clock import Clock
 from bitdust.errors import BitdustError, IdentityServerError, IntegrityError, NotFound
+from bitdust.events import EventBus
 from bitdust.identity.cachestore import CacheStore
 from bitdust.identity.document import IdentityDocument
 from bitdust.identity.nameclient import NameClient
+from bitdust.identity.rotation import source_change
 from bitdust.ids import IDURL
 
 CACHE_FILE = Path("metadata") / "identities.db"
@@ -34,12 +36,20 @@ class IdentityCache:
         client: how name servers are reached.
         clock: wall clock for ages.
         pool: where SQLite calls and signature checks run.
+        events: told when somebody who is known changed its sources.
     """
 
     def __init__(
-        self, store: CacheStore, *, client: NameClient, clock: Clock, pool: Executor
+        self,
+        store: CacheStore,
+        *,
+        client: NameClient,
+        clock: Clock,
+        pool: Executor,
+        events: EventBus | None = None,
     ) -> None:
         self._store = store
+        self._events = events
         self._client = client
         self._clock = clock
         self._pool = pool
@@ -53,6 +63,7 @@ class IdentityCache:
         client: NameClient,
         clock: Clock,
         pool: Executor,
+        events: EventBus | None = None,
         limit: int = DEFAULT_LIMIT,
     ) -> IdentityCache:
         """Open the cache of a home; a damaged file is put aside and a new one begun.
@@ -63,7 +74,7 @@ class IdentityCache:
         """
         loop = asyncio.get_running_loop()
         store = await loop.run_in_executor(pool, CacheStore, home / CACHE_FILE, limit)
-        cache = cls(store, client=client, clock=clock, pool=pool)
+        cache = cls(store, client=client, clock=clock, pool=pool, events=events)
         if store.put_aside:
             cache._log.warning("damaged identity cache put aside", file=str(home / CACHE_FILE))
         return cache
@@ -88,7 +99,10 @@ class IdentityCache:
             IntegrityError: its address belongs to another key; nothing was stored.
         """
         now = self._clock.now()
-        return await self._run(lambda: self._store.add(document, served_at, replace, now))
+        known, before = await self._run(lambda: self._store.add(document, served_at, replace, now))
+        if before is not None:
+            self._tell(before, known)
+        return known
 
     async def get(self, idurl: IDURL, *, confirmed: bool = True) -> IdentityDocument | None:
         """The newest known document of the person at ``idurl``, a former address included.
@@ -104,6 +118,12 @@ class IdentityCache:
         """The newest known document of a key, by its fingerprint."""
         now = self._clock.now()
         return await self._run(lambda: self._store.by_node(node_id, now))
+
+    async def former_names(self, document: IdentityDocument) -> tuple[IDURL, ...]:
+        """Addresses that a name server once confirmed for this person and that it has left."""
+        texts = await self._run(lambda: self._store.confirmed_names(document.node_id))
+        places = (IDURL.parse(text) for text in texts)
+        return tuple(place for place in places if place not in document.sources)
 
     async def resolve(
         self, idurl: IDURL, max_age: float = DEFAULT_MAX_AGE, *, replace: bool = False
@@ -122,15 +142,18 @@ class IdentityCache:
                 gave no proper document.
         """
         known = await self.get(idurl)
-        places = [idurl]
+        places, left = [idurl], False
         if known is not None:
             age = self._clock.now() - await self._run(
                 lambda node_id=known.node_id: self._store.fetched(node_id)  # type: ignore[misc]
             )
             if 0 <= age < max_age:
                 return known
-            # Where somebody moved to may answer when the former address does not.
-            places += [source for source in known.sources if source != idurl]
+            # Where somebody moved to may answer when the former address does not. Whoever left an
+            # address said so under signature: what is served there now is none of its business.
+            left = idurl not in known.sources and not replace
+            others = [source for source in known.sources if source != idurl]
+            places = [*others, idurl] if left else [idurl, *others]
         failure: BitdustError = NotFound(f"no identity is known at {idurl}")
         for place in places:
             try:
@@ -139,7 +162,8 @@ class IdentityCache:
                 # Nonsense, such as the login page of a hotel, is no better than no answer.
                 failure = exc if place == idurl else failure
                 continue
-            if place != idurl and known is not None and document.node_id != known.node_id:
+            elsewhere = left or place != idurl
+            if elsewhere and known is not None and document.node_id != known.node_id:
                 continue  # a stranger at one of the other addresses says nothing about this one
             return await self.add(document, served_at=place, replace=replace)
         if known is None:
@@ -170,6 +194,14 @@ class IdentityCache:
     async def count(self) -> int:
         """How many documents are kept."""
         return await self._run(self._store.count)
+
+    def _tell(self, old: IdentityDocument, new: IdentityDocument) -> None:
+        if self._events is None or old.sources == new.sources:
+            return
+        change = source_change(old, new)
+        self._events.publish("identity-rotated", **change)
+        if old.idurl != new.idurl:
+            self._events.publish("identity-url-changed", **change)
 
     async def _fetch(self, place: IDURL) -> IdentityDocument:
         xml = await self._client.fetch(place)

@@ -78,8 +78,8 @@ class CacheStore:
 
     def add(
         self, document: IdentityDocument, served_at: IDURL | None, replace: bool, now: float
-    ) -> IdentityDocument:
-        """See ``IdentityCache.add``."""
+    ) -> tuple[IdentityDocument, IdentityDocument | None]:
+        """See ``IdentityCache.add``; also the older document that was replaced, if any."""
         node_id = document.node_id
         with self._session():
             held = self._document(node_id)
@@ -109,7 +109,9 @@ class CacheStore:
                 self._claim(node_id, names, served_at, now)
                 self._trim_names(node_id, document)
             self._evict(node_id)
-            return document if newer or held is None else held
+            if newer or held is None:
+                return document, held
+            return held, None
 
     def by_name(self, idurl: IDURL, confirmed: bool, now: float) -> IdentityDocument | None:
         """The newest document of the key that owns a name."""
@@ -123,6 +125,15 @@ class CacheStore:
         """The newest document of a key."""
         with self._session():
             return self._use(node_id, now)
+
+    def confirmed_names(self, node_id: bytes) -> list[str]:
+        """IDURLs of a key that a name server said belong to it, former ones included."""
+        with self._session():
+            rows: list[tuple[Any, ...]] = self._connection.execute(
+                "SELECT idurl FROM names WHERE node_id = ? AND confirmed = 1 ORDER BY seen",
+                (node_id,),
+            ).fetchall()
+        return [str(row[0]) for row in rows]
 
     def fetched(self, node_id: bytes) -> float:
         """When a name server, or a newer revision, last spoke for the document; 0 if unknown."""

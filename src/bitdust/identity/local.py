@@ -7,7 +7,7 @@ Source: BitDust API, third generation, ``identity_create``, ``identity_backup``,
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +24,12 @@ from bitdust.errors import (
     NameTaken,
 )
 from bitdust.identity.backup import compose_backup, parse_backup
-from bitdust.identity.document import MAX_REVISION, IdentityDocument, sign_document
+from bitdust.identity.document import (
+    MAX_REVISION,
+    MAX_SOURCES,
+    IdentityDocument,
+    sign_document,
+)
 from bitdust.identity.identityhome import (
     keep_recovered_key,
     read_home,
@@ -36,9 +41,13 @@ from bitdust.identity.identityhome import (
 )
 from bitdust.identity.masterkey import erase_master_key
 from bitdust.identity.nameclient import NameClient
+from bitdust.identity.rotation import extras_after, former_sources, next_sources
 from bitdust.identity.secretfile import write_new_secret, write_secret
-from bitdust.identity.survey import ask_servers
+from bitdust.identity.survey import Survey, ask_servers
 from bitdust.ids import IDURL, GlobalID
+
+MAX_CANDIDATES = 16
+"""Other identity servers asked in one rotation."""
 
 
 class LocalIdentity:
@@ -71,6 +80,7 @@ class LocalIdentity:
         self._pool = pool
         self._changing = asyncio.Lock()
         self._pending = set(document.sources)
+        self._floor = 0
         self._log = structlog.get_logger().bind(component="identity")
 
     @property
@@ -97,6 +107,15 @@ class LocalIdentity:
     def node_id(self) -> bytes:
         """Fingerprint of the master key, 32 bytes."""
         return self._document.node_id
+
+    @property
+    def former(self) -> tuple[IDURL, ...]:
+        """Addresses that this person left, the newest first."""
+        return former_sources(self._document)
+
+    def is_own_name(self, name: GlobalID) -> bool:
+        """Whether a name is one of this person's, of now or from before."""
+        return any(name == place.global_id for place in (*self._document.sources, *self.former))
 
     @property
     def pending(self) -> tuple[IDURL, ...]:
@@ -248,6 +267,7 @@ class LocalIdentity:
             revision=revision,
             now=clock.now(),
             version=version,
+            extras=newest.extras if newest else (),
         )
         await loop.run_in_executor(pool, keep_recovered_key, home, key, passphrase)
         identity = cls(home, key, document, client=client, clock=clock, pool=pool)
@@ -310,6 +330,97 @@ class LocalIdentity:
             except (IdentityServerError, AlreadyExists) as exc:
                 self._log.warning("identity not published yet", reason=str(exc))
             return self._document
+
+    async def survey(self) -> Survey:
+        """Ask all sources what they serve."""
+        return await ask_servers(self._client, self._pool, self._document.sources, self._key.public)
+
+    async def find_sources(
+        self,
+        servers: Sequence[str],
+        *,
+        move: bool,
+        dead: Collection[IDURL] = (),
+        fewest: int = 1,
+        most: int = MAX_SOURCES,
+    ) -> tuple[IDURL, ...]:
+        """Choose the next sources and register at the first of them; nothing else changes.
+
+        ``take_sources`` goes on from there. Until then a crash leaves nothing but a name on one
+        more server.
+
+        Args:
+            servers: others that may be used, ``host`` or ``host:port``, the best first.
+            move: leave the present address even if it is served.
+            dead: sources to be given up, unless they answer now.
+            fewest, most: how many sources there shall be.
+
+        Returns:
+            The sources; the present ones when there is nothing to change.
+
+        Raises:
+            InvalidName: a bad server.
+            IdentityServerError: no server can take the address.
+            NameTaken: wherever a server answers, the name belongs to somebody else.
+        """
+        async with self._changing:
+            old = self._document
+            others = [server for server in dict.fromkeys(servers) if server][:MAX_CANDIDATES]
+            fresh = [
+                place
+                for server in others
+                for place in source_idurls(old.name, [server])
+                if all((place.host, place.port) != (old.host, old.port) for old in old.sources)
+            ]
+            survey = await ask_servers(
+                self._client, self._pool, (*old.sources, *dict.fromkeys(fresh)), self._key.public
+            )
+            usable = [*survey.own, *survey.free]
+            gone = {place for place in dead if place in survey.away} | {*survey.strangers}
+            chosen = next_sources(
+                old.sources,
+                [place for place in dict.fromkeys(fresh) if place in usable],
+                move=move,
+                lost=gone,
+                away=survey.away,
+                fewest=fewest,
+                most=min(most, MAX_SOURCES),
+            )
+            if not chosen:
+                if survey.strangers and not survey.away:
+                    raise NameTaken(f"the name {old.name} is taken on the other identity servers")
+                raise IdentityServerError("no other identity server answers")
+            if chosen == old.sources or chosen[0] == old.idurl:
+                return chosen
+            newest = max(survey.newest or old, old, key=lambda known: known.revision)
+            offered = self._moved(chosen, _next_revision(newest))
+            try:
+                await self._client.publish(chosen[0], offered.to_xml())
+            except AlreadyExists as exc:
+                if isinstance(exc, NameTaken):
+                    raise
+                raise IdentityServerError(exc.message, hint="try again") from exc
+            self._floor = offered.revision
+            return chosen
+
+    async def take_sources(self, sources: Sequence[IDURL]) -> IdentityDocument:
+        """Make ``sources`` the own ones, in the home first; ``publish`` brings them to servers.
+
+        Returns:
+            The document that was in force before.
+
+        Raises:
+            LocalFileError, DiskFull: it could not be kept; nothing changed.
+        """
+        async with self._changing:
+            old = self._document
+            revision = max(old.revision, self._floor) + 1
+            await self._replace(self._moved(tuple(sources), revision))
+            return old
+
+    def _moved(self, sources: tuple[IDURL, ...], revision: int) -> IdentityDocument:
+        extras = extras_after(self._document, sources)
+        return self._sign_again(replace(self._document, sources=sources, extras=extras), revision)
 
     async def backup_text(self, passphrase: str | None = None) -> str:
         """The backup: IDURLs and private key, locked if a passphrase is given. A secret."""

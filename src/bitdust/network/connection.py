@@ -142,6 +142,13 @@ class Connection:
             raise NetworkError("the peer has not proven its identity")
         return self._document
 
+    def learn(self, document: IdentityDocument) -> None:
+        """The peer has a newer document; later requests of it come with that one."""
+        if self._document is not None and document.revision > self._document.revision:
+            self._document = document
+            if self._exchanges is not None:
+                self._exchanges.learn(document)
+
     @property
     def is_proven(self) -> bool:
         """Whether the handshake succeeded."""

@@ -107,6 +107,11 @@ class Exchanges:
         """Whether any exchange is under way."""
         return bool(self._asked or self._served or self._tasks)
 
+    def learn(self, document: IdentityDocument) -> None:
+        """The peer has a newer document."""
+        self._document = document
+        self._idurl = str(document.idurl)
+
     # --- the caller's side -------------------------------------------------------------------
 
     async def request(self, method: str, args: Any, body: Body, timeout: float) -> Response:

@@ -227,7 +227,8 @@ class Network:
     def learn(self, document: IdentityDocument) -> None:
         """Remember a verified identity document and the addresses in it."""
         if document.node_id != self._node_id:
-            self._contacts.learn(document)
+            for connection in self._contacts.learn(document).links:
+                connection.learn(document)
 
     def keep(self, node_id: NodeID) -> None:
         """Stay connected to a node: connect now and whenever the connection is lost."""
@@ -450,6 +451,8 @@ class Network:
     def _on_open(self, connection: Connection) -> None:
         document = connection.document
         contact = self._contacts.learn(document)
+        for link in contact.links:
+            link.learn(document)
         contact.links.append(connection)
         old = contact.connection
         if old is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Awaitable, Callable, Mapping, Set
 from enum import Enum
 from typing import Any, Protocol
 
@@ -173,9 +173,27 @@ class ServiceRunner:
             restart: services to stop and start again, with all that need them.
         """
         async with self._turn:
-            plan = self.graph.plan(self._running, self._wanted(), restart)
-            for name in plan.stop:
-                await self._stop(name)
+            await self._change(restart, None)
+        self._news.set()
+
+    async def around(self, restart: Set[str], work: Callable[[], Awaitable[None]]) -> None:
+        """Stop services with all that need them, do ``work``, and start them again in any case.
+
+        Raises:
+            whatever ``work`` raises.
+        """
+        async with self._turn:
+            await self._change(restart, work)
+        self._news.set()
+
+    async def _change(self, restart: Set[str], work: Callable[[], Awaitable[None]] | None) -> None:
+        plan = self.graph.plan(self._running, self._wanted(), restart)
+        for name in plan.stop:
+            await self._stop(name)
+        try:
+            if work is not None:
+                await work()
+        finally:
             for name in plan.start:
                 # an identity or a setting may be gone by the time it is this one's turn
                 if name in self.graph.target(self._wanted()) and self._blocking(name) is None:
@@ -183,7 +201,6 @@ class ServiceRunner:
             for name in set(self._failures) - set(self.graph.target(self._wanted())):
                 self._failures.pop(name)
                 self._attempts.pop(name, None)
-        self._news.set()
 
     def begin(self, restart: Set[str] = frozenset()) -> asyncio.Task[None]:
         """The same as ``apply``, as a task that lives on when whoever waits for it goes away."""

@@ -304,25 +304,25 @@ class CustomerService:
         await in_pool(self._pool, save_roster, self._path, self._roster.encode())
 
     def _tell(self) -> None:
-        complete = not self._roster.missing()
+        missing = self._roster.missing()
+        complete = not missing
         if complete and not self._was_complete:
             self._events.publish("my-suppliers-all-hired", suppliers_num=self._roster.n)
         elif not complete and (self._was_complete or self._rounds == 0):
             self._events.publish(
-                "my-suppliers-yet-not-hired",
-                suppliers_num=self._roster.n,
-                missing=self._roster.missing(),
+                "my-suppliers-yet-not-hired", suppliers_num=self._roster.n, missing=missing
             )
         self._was_complete = complete
 
     # --- what others say ------------------------------------------------------------------------
 
     def _on_event(self, event: Event) -> None:
+        if event.event_id.endswith("identity-url-changed"):
+            self._wake.set()  # the family names people by their addresses
         if not self._running or event.event_id not in ("node-connected", "node-disconnected"):
             return
         node = bytes.fromhex(str(event.data.get("node_id", "")))
-        place = self._roster.of(node)
-        if place is None:
+        if self._roster.of(node) is None:
             return
         self._moved()
         if event.event_id == "node-connected":

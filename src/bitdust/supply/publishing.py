@@ -202,13 +202,16 @@ class Publisher:
         mine = str(self._document().idurl)
         idurl = customer_idurl or mine
         own = idurl == mine
-        owner = owner_dht_key(self._key) if own else (await self._foreign(idurl)).dht_key
-        result = await self._dht.get_value(
-            record_key(idurl), record_type=SUPPLIERS, layer=LAYER_COMMON, owner_dht_key=owner
-        )
-        if not result.found:
-            return None
-        return {name: result.value.get(name) for name in _VIEW}
+        document = self._document() if own else await self._foreign(idurl)
+        owner = owner_dht_key(self._key) if own else document.dht_key
+        # whoever moved publishes under the new address, after a while
+        for place in dict.fromkeys((str(document.idurl), idurl)):
+            result = await self._dht.get_value(
+                record_key(place), record_type=SUPPLIERS, layer=LAYER_COMMON, owner_dht_key=owner
+            )
+            if result.found:
+                return {name: result.value.get(name) for name in _VIEW}
+        return None
 
     async def _foreign(self, idurl: str) -> IdentityDocument:
         if self._find_document is None:

@@ -30,11 +30,13 @@ def supplier_rows(
         online = is_online(network, place.node)
         contract = place.terms()
         used, count = usage.get(place.node, (0, 0))
+        known = network.document_of(place.node)
+        idurl = known.idurl if known else IDURL.parse(place.idurl)
         rows.append(
             {
                 "position": position,
-                "idurl": place.idurl,
-                "global_id": str(IDURL.parse(place.idurl).global_id),
+                "idurl": str(idurl),
+                "global_id": str(idurl.global_id),
                 "node_id": place.node.hex(),
                 "supplier_state": supplier_state(place, online),
                 "connected": moment_text(status.since if online else place.hired),

@@ -91,9 +91,10 @@ class Upkeep:
             if not place.contract:
                 await self._fetch(place, document)
                 return True
+            moved = self._moved(place, document)
             contract = Contract.decode(place.contract)
             if not self._due(contract, place, n, granted):
-                return False
+                return moved
             await self._renew(place, document, contract, n, granted, term)
         except PeerUnreachable:
             self._pause(place)
@@ -103,6 +104,14 @@ class Upkeep:
             self._pause(place)
             return False
         self._pauses.forget(place.node)
+        return True
+
+    @staticmethod
+    def _moved(place: Place, document: IdentityDocument) -> bool:
+        """Take over the address of a supplier that has a new one; contracts name the key."""
+        if str(document.idurl) == place.idurl:
+            return False
+        place.document, place.idurl = document.to_xml(), str(document.idurl)
         return True
 
     def _due(self, contract: Contract, place: Place, n: int, granted: int) -> bool:

@@ -17,8 +17,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
+from xml.etree import ElementTree
 
-from lxml import etree
+from defusedxml.ElementTree import fromstring
 
 from bitdust.crypto import PrivateKey, PublicKey
 from bitdust.errors import FormatError, InvalidInput, InvalidName
@@ -146,16 +147,16 @@ class IdentityDocument:
 
     def to_xml(self) -> bytes:
         """The document as UTF-8 XML; the same document always gives the same bytes."""
-        root = etree.Element("identity")
+        root = ElementTree.Element("identity")
         for name, values in (
             ("sources", [str(source) for source in self.sources]),
             ("contacts", self.contacts),
             ("certificates", self.certificates),
             ("scrubbers", self.scrubbers),
         ):
-            box = etree.SubElement(root, name)
+            box = ElementTree.SubElement(root, name)
             for value in values:
-                etree.SubElement(box, _LISTS[name][0]).text = value
+                ElementTree.SubElement(box, _LISTS[name][0]).text = value
         for name, value in (
             ("postage", self.postage),
             ("date", self.date),
@@ -167,9 +168,11 @@ class IdentityDocument:
             *self.extras,
             ("signature", base64.b64encode(self.signature).decode("ascii")),
         ):
-            etree.SubElement(root, name).text = value
-        etree.indent(root)
-        return etree.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
+            ElementTree.SubElement(root, name).text = value
+        ElementTree.indent(root)
+        written: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+        # the one form of documents has no blank in empty elements; in texts ">" is escaped
+        return written.replace(b" />", b"/>") + b"\n"
 
     def view(self, *, include_xml: bool = False) -> dict[str, Any]:
         """The JSON-ready form that the API gives."""
@@ -357,17 +360,9 @@ def _read_elements(xml: bytes) -> tuple[dict[str, list[str]], dict[str, str]]:
     # document cannot look different to two readers.
     if "<!" in body or "<?" in body:
         raise FormatError("an identity document with a DTD, comment, CDATA or instruction")
-    parser = etree.XMLParser(
-        encoding="utf-8",
-        resolve_entities=False,
-        no_network=True,
-        load_dtd=False,
-        huge_tree=False,
-        recover=False,
-    )
     try:
-        root = etree.fromstring(body.strip().encode("utf-8"), parser)
-    except (etree.XMLSyntaxError, ValueError) as exc:
+        root = fromstring(body.strip(), forbid_dtd=True)
+    except (ElementTree.ParseError, ValueError) as exc:
         raise FormatError("an identity document that is not well-formed XML") from exc
     if root.tag != "identity":
         raise FormatError("XML that is no identity document")
@@ -392,7 +387,7 @@ def _read_elements(xml: bytes) -> tuple[dict[str, list[str]], dict[str, str]]:
     return lists, leaves
 
 
-def _children(element: etree._Element) -> list[etree._Element]:
+def _children(element: ElementTree.Element) -> list[ElementTree.Element]:
     """The children of an element that holds nothing else than elements."""
     children = list(element)
     for text in (element.text, *(child.tail for child in children)):
@@ -403,7 +398,7 @@ def _children(element: etree._Element) -> list[etree._Element]:
     return children
 
 
-def _leaf(element: etree._Element) -> str:
+def _leaf(element: ElementTree.Element) -> str:
     """The text of an element that holds nothing else than text."""
     if len(element) or element.attrib:
         raise FormatError("an identity document with an attribute or nested element")

@@ -6,9 +6,9 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as etree
 
 import pytest
-from lxml import etree
 
 from bitdust.crypto import PrivateKey
 from bitdust.errors import FormatError, IntegrityError, InvalidInput

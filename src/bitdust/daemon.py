@@ -18,13 +18,15 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
 
 from bitdust.api import error_classes
+from bitdust.config import Settings
 from bitdust.errors import AlreadyRunning, BitdustError, LocalFileError, NotRunning
 
 LOG_BYTES = 10 * 1024 * 1024
@@ -45,8 +47,41 @@ _M_MMAP_THRESHOLD = -3
 _MMAP_THRESHOLD = 4 * 1024 * 1024
 TIDY_PAUSE = 30.0
 """Seconds between two times at which free memory is given back to the system."""
+DEBUG_LEVEL = 10
+"""From this value of ``logs/debug-level`` on the log has debugging messages."""
 _DECORATION = ("rich", "better_exceptions")
 """What structlog imports wherever it is installed, for a console that a daemon has not: 3 MiB."""
+
+
+@dataclass(frozen=True)
+class LogPlan:
+    """Where the log of one run goes.
+
+    Args:
+        level: its detail, as the setting ``logs/debug-level``; what the setting says when None.
+        file: its file, instead of the one in the home.
+        silent: write no file at all.
+    """
+
+    level: int | None = None
+    file: Path | None = None
+    silent: bool = False
+
+    def words(self) -> list[str]:
+        """The same as words of a command line; ``read`` understands them."""
+        words = [] if self.level is None else [f"--level={self.level}"]
+        words += ["--silent"] if self.silent else []
+        return words if self.file is None else [*words, f"--log={self.file}"]
+
+    @classmethod
+    def read(cls, words: Iterable[str]) -> LogPlan:
+        """A plan from words that ``words`` made."""
+        given = dict(word[2:].partition("=")[::2] for word in words)
+        return cls(
+            int(given["level"]) if "level" in given else None,
+            Path(given["log"]) if "log" in given else None,
+            "silent" in given,
+        )
 
 
 class HomeLock:
@@ -103,23 +138,27 @@ def holder(home: Path) -> int | None:
         os.close(fd)
 
 
-def setup_logging(home: Path, *, console: bool, level: int = logging.INFO) -> None:
-    """Send structured lines to ``<home>/logs/bitdust.log``, rotated, and to stderr if asked."""
-    folder = home / "logs"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    file = logging.handlers.RotatingFileHandler(
-        folder / "bitdust.log", maxBytes=LOG_BYTES, backupCount=LOG_FILES, encoding="utf-8"
+def setup_logging(home: Path, *, console: bool, plan: LogPlan | None = None) -> None:
+    """Send structured lines to ``<home>/logs/bitdust.log``, rotated, and to stderr if asked.
+
+    Raises:
+        LocalFileError: the file cannot be written.
+    """
+    plan = plan or LogPlan()
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)] if console else []
+    if not plan.silent:
+        handlers.append(_log_file(plan.file or home / "logs" / "bitdust.log"))
+    level = _level(plan.level or 0)
+    logging.basicConfig(
+        level=level, handlers=handlers or [logging.NullHandler()], format="%(message)s", force=True
     )
-    os.chmod(folder / "bitdust.log", 0o600)
-    handlers: list[logging.Handler] = [file]
-    if console:
-        handlers.append(logging.StreamHandler(sys.stderr))
-    logging.basicConfig(level=level, handlers=handlers, format="%(message)s", force=True)
-    logging.getLogger("websockets").setLevel(logging.WARNING)
+    for name in ("websockets", "asyncio"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     with _hidden(*_DECORATION):
         import structlog
     structlog.configure(
         processors=[
+            structlog.stdlib.filter_by_level,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
@@ -127,10 +166,42 @@ def setup_logging(home: Path, *, console: bool, level: int = logging.INFO) -> No
                 key_order=["timestamp", "level", "component", "event"], drop_missing=True
             ),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
+
+
+def _log_file(path: Path) -> logging.Handler:
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handler = logging.handlers.RotatingFileHandler(
+            path, maxBytes=LOG_BYTES, backupCount=LOG_FILES, encoding="utf-8"
+        )
+        os.chmod(path, 0o600)
+    except OSError as exc:
+        raise LocalFileError(
+            f"cannot write the log {str(path)!r}: {exc.strerror}",
+            hint="name another file with -o, or none with -n",
+        ) from exc
+    return handler
+
+
+def _level(detail: int) -> int:
+    return logging.DEBUG if detail >= DEBUG_LEVEL else logging.INFO
+
+
+def _follow_level(settings: Settings, plan: LogPlan) -> None:
+    """Let the detail of the log be what the setting says, unless the command line said."""
+    key = "logs/debug-level"
+
+    def take(_key: str, value: object) -> None:
+        if isinstance(value, int):
+            logging.getLogger().setLevel(_level(value))
+
+    if plan.level is None:
+        take(key, settings.get_int(key))
+        settings.watch(key, take)
 
 
 @contextlib.contextmanager
@@ -179,7 +250,9 @@ async def _tidy(pool: Executor) -> None:
         await asyncio.sleep(TIDY_PAUSE)
 
 
-async def _serve(home: Path, ready: Callable[[], None], passphrase: str | None) -> bool:
+async def _serve(
+    home: Path, ready: Callable[[], None], passphrase: str | None, plan: LogPlan
+) -> bool:
     """Run until asked to stop; True when a restart is wanted."""
     # Modules live as long as the process: looking through them for garbage at every collection
     # while they are loaded, and after that, costs time for nothing. Once is enough.
@@ -191,6 +264,7 @@ async def _serve(home: Path, ready: Callable[[], None], passphrase: str | None) 
     gc.freeze()
     gc.enable()
     node = Node(home, passphrase=passphrase)
+    _follow_level(node.settings, plan)
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, node.request_stop)
@@ -217,7 +291,12 @@ def _run(main: Coroutine[Any, Any, bool]) -> bool:
 
 
 def serve(
-    home: Path, ready: Callable[[], None], *, console: bool, passphrase: str | None = None
+    home: Path,
+    ready: Callable[[], None],
+    *,
+    console: bool,
+    passphrase: str | None = None,
+    plan: LogPlan | None = None,
 ) -> None:
     """Hold the home and run the daemon in this process until it is stopped.
 
@@ -226,22 +305,24 @@ def serve(
         ready: called once the API answers.
         console: log to stderr as well.
         passphrase: opens a locked master key.
+        plan: where the log goes.
 
     Raises:
         BitdustError: it could not start; nothing is left running.
     """
+    plan = plan or LogPlan()
     lock = HomeLock(home)
     try:
-        setup_logging(home, console=console)
+        setup_logging(home, console=console, plan=plan)
         _raise_file_limit()
         _tune_heaps()
-        restart = _run(_serve(home, ready, passphrase))
+        restart = _run(_serve(home, ready, passphrase, plan))
     finally:
         lock.release()
     if restart:
         os.dup2(_pipe_with(passphrase), 0)
         os.execv(  # noqa: S606
-            sys.executable, [sys.executable, "-m", "bitdust.daemon", str(home)]
+            sys.executable, [sys.executable, "-m", "bitdust.daemon", *plan.words(), str(home)]
         )
 
 
@@ -253,13 +334,16 @@ def _pipe_with(passphrase: str | None) -> int:
     return reader
 
 
-def run_daemon(home: Path, *, foreground: bool, passphrase: str | None = None) -> int | None:
+def run_daemon(
+    home: Path, *, foreground: bool, passphrase: str | None = None, plan: LogPlan | None = None
+) -> int | None:
     """Start the daemon for ``home``.
 
     Args:
         home: the home directory; made when missing.
         foreground: stay in this process until stopped, logging to stderr.
         passphrase: opens a locked master key.
+        plan: where the log goes.
 
     Returns:
         The process id of the detached daemon, once it answers; None after a run in the foreground.
@@ -269,7 +353,7 @@ def run_daemon(home: Path, *, foreground: bool, passphrase: str | None = None) -
         BitdustError: it could not start, with the reason it gave.
     """
     if foreground:
-        serve(home, lambda: None, console=True, passphrase=passphrase)
+        serve(home, lambda: None, console=True, passphrase=passphrase, plan=plan)
         return None
     pid = holder(home)
     if pid is not None:
@@ -289,7 +373,11 @@ def run_daemon(home: Path, *, foreground: bool, passphrase: str | None = None) -
     with os.fdopen(reader, "rb", buffering=0) as stream:
         try:
             process = subprocess.Popen(
-                [sys.executable, "-m", "bitdust.daemon", str(home), str(writer)],
+                [
+                    *(sys.executable, "-m", "bitdust.daemon"),
+                    *(plan or LogPlan()).words(),
+                    *(str(home), str(writer)),
+                ],
                 stdin=secret,
                 stdout=output,
                 stderr=output,
@@ -328,10 +416,14 @@ def _wait_for(stream: io.FileIO, seconds: float) -> str:
 
 
 def main(argv: list[str]) -> int:
-    """Entry of the detached process: ``HOME [FD]``; reports on FD whether it is up.
+    """Entry of the detached process: ``HOME [FD]`` after the words of its ``LogPlan``.
+
+    It reports on FD whether it is up.
 
     A pipe as standard input holds the passphrase of the master key, if it has one.
     """
+    plan = LogPlan.read(word for word in argv if word.startswith("--"))
+    argv = [word for word in argv if not word.startswith("--")]
     home = Path(argv[0])
     piped = stat.S_ISFIFO(os.fstat(0).st_mode)
     passphrase = os.read(0, MAX_PASSPHRASE).decode() if piped else ""
@@ -345,7 +437,9 @@ def main(argv: list[str]) -> int:
             writer = -1
 
     try:
-        serve(home, lambda: report("ready"), console=False, passphrase=passphrase or None)
+        serve(
+            home, lambda: report("ready"), console=False, passphrase=passphrase or None, plan=plan
+        )
     except BitdustError as exc:
         report(f"{exc.code}\x00{exc.message}\x00{exc.hint}")
         return exc.exit_code

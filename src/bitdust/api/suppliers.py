@@ -56,7 +56,7 @@ async def suppliers_list(
     POST("/supplier/change/v1"),
     cli="supplier change",
     aliases={"index": "position"},
-    positional=("position",),
+    positional=("position", "new_supplier_id"),
     example={"position": 1, "new_supplier_id": "carol@computer-c.net"},
 )
 async def supplier_change(

@@ -1,9 +1,9 @@
-"""Commands that need no running node, or start and end it."""
+"""Commands that the registry does not declare, and the table of all of them."""
 
 from __future__ import annotations
 
 import json
-import time
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,9 @@ import click
 from bitdust import __version__
 from bitdust.api.secret import ensure_secret, secret_path
 from bitdust.cli.runner import registry_of, shell_of, with_shared_options
-from bitdust.errors import DeadlineExceeded, LocalFileError
+from bitdust.cli.spellings import setting_key
+from bitdust.errors import LocalFileError
 
-STOP_DEADLINE = 60.0
-"""Seconds that ``bitdust stop`` waits for the end."""
 SHELLS = ("bash", "zsh", "fish")
 
 
@@ -60,58 +59,47 @@ def init(context: click.Context, changes: tuple[str, ...]) -> None:
     shell.say(result, f"{shell.home} is ready; start the node with `bitdust daemon`")
 
 
-@click.command
-@click.option("--foreground", is_flag=True, help="Stay in this terminal and log to it.")
-@click.option("--detach", is_flag=True, help="Run in the background; this is the default.")
-@with_shared_options
-@click.pass_context
-def daemon(context: click.Context, foreground: bool, detach: bool) -> None:
-    """Start the node."""
-    if foreground and detach:
-        raise click.UsageError("--foreground and --detach exclude each other")
-    shell = shell_of(context)
-    make_home(shell.home)
-    shell.settings.check()
-    secret = None
-    if (shell.home / "metadata" / "mykeyfile").exists():
-        secret = import_module("bitdust.cli.passphrase").passphrase_for(shell.home)
-    pid = import_module("bitdust.daemon").run_daemon(
-        shell.home, foreground=foreground, passphrase=secret
-    )
-    if not foreground:
-        shell.say({"pid": pid, "home": str(shell.home)}, f"the node is running, process {pid}")
-
-
-@click.command
-@click.option("--wait/--no-wait", default=True, show_default=True, help="Wait for the end.")
-@with_shared_options
-@click.pass_context
-def stop(context: click.Context, wait: bool) -> None:
-    """Stop the node."""
-    shell = shell_of(context)
-    shell.client(registry_of(context)).call("process_stop")
-    if wait:
-        holder = import_module("bitdust.daemon").holder
-        ends = time.monotonic() + STOP_DEADLINE
-        while holder(shell.home) is not None:
-            if time.monotonic() > ends:
-                raise DeadlineExceeded(
-                    f"the node did not end within {STOP_DEADLINE:g} s",
-                    hint=f"see {shell.home / 'logs'}",
-                )
-            time.sleep(0.05)
-    shell.say({"stopped": True}, "the node has stopped" if wait else "the node is stopping")
-
-
 @click.command("set")
 @click.argument("key")
-@click.argument("value")
+@click.argument("value", required=False)
 @with_shared_options
 @click.pass_context
-def set_setting(context: click.Context, key: str, value: str) -> None:
-    """Change a setting; the same as `config set`."""
-    arguments = {"key": key, "value": value}
-    shell_of(context).call(registry_of(context), "config_set", arguments)
+def set_setting(context: click.Context, key: str, value: str | None) -> None:
+    """Change a setting; without VALUE show it, and `list` shows all.
+
+    The same as `config set`, `config get` and `config list`.
+    """
+    get_or_set(context, key, value)
+
+
+@click.command("get")
+@click.argument("key")
+@with_shared_options
+@click.pass_context
+def get_setting(context: click.Context, key: str) -> None:
+    """Show a setting; the same as `config get`."""
+    get_or_set(context, key, None)
+
+
+@click.command("change", hidden=True)
+@click.argument("key")
+@click.argument("value", required=False)
+@with_shared_options
+@click.pass_context
+def change_setting(context: click.Context, key: str, value: str | None) -> None:
+    """Show or change a setting."""
+    get_or_set(context, key, value)
+
+
+def get_or_set(context: click.Context, key: str, value: str | None) -> None:
+    """Show a setting, or change it where a value is given."""
+    shell, registry = shell_of(context), registry_of(context)
+    if key == "list" and value is None:
+        shell.call(registry, "configs_list", {})
+    elif value is None:
+        shell.call(registry, "config_get", {"key": setting_key(key)})
+    else:
+        shell.call(registry, "config_set", {"key": setting_key(key), "value": value})
 
 
 @click.command
@@ -144,6 +132,43 @@ def api(context: click.Context, method: str | None, arguments: tuple[str, ...]) 
     shell.call(registry, method, given)
 
 
+@click.command("help", add_help_option=False)
+@click.argument("words", nargs=-1)
+@with_shared_options
+@click.pass_context
+def show_help(context: click.Context, words: tuple[str, ...]) -> None:
+    """Explain a command; without one, list all.
+
+    `help settings` lists the settings.
+    """
+    if words == ("settings",):
+        settings = shell_of(context).settings
+        for view in settings.views():
+            click.echo(f"{view['key']}\n    {view['info'] or view['label']}")
+        return
+    root = context.find_root()
+    command: click.Command = root.command
+    inner = root
+    for word in words:
+        found = command.get_command(inner, word) if isinstance(command, click.Group) else None
+        if found is None:
+            raise click.UsageError(f"no such command {' '.join(words)!r}", context)
+        command = found
+        if isinstance(command, Deferred):
+            command = command.real
+        inner = click.Context(command, parent=inner, info_name=word)
+    click.echo(command.get_help(inner))
+
+
+@click.command
+@click.pass_context
+def usage(context: click.Context) -> None:
+    """Show how the command is called."""
+    root = context.find_root()
+    click.echo(root.command.get_usage(root))
+    click.echo("`bitdust help` lists all commands, `bitdust help COMMAND` explains one.")
+
+
 @click.command
 @with_shared_options
 @click.pass_context
@@ -172,14 +197,28 @@ class Deferred(click.Command):
     """A command or group that lives in a module which is loaded only when it is used.
 
     Args:
-        name: its name here and there.
+        name: its name here.
         help_text: what the list of commands says of it.
         module: where it is.
+        attribute: its name there, when it is another.
     """
 
-    def __init__(self, name: str, help_text: str, module: str) -> None:
+    def __init__(self, name: str, help_text: str, module: str, attribute: str = "") -> None:
         super().__init__(name, help=help_text)
         self._module = module
+        self._attribute = attribute or name
+
+    @property
+    def real(self) -> click.Command:
+        """The command itself.
+
+        Raises:
+            TypeError: what stands there is none.
+        """
+        found = getattr(import_module(self._module), self._attribute)
+        if not isinstance(found, click.Command):
+            raise TypeError(f"{self._module}.{self._attribute} is no command")
+        return found
 
     def make_context(
         self,
@@ -189,34 +228,69 @@ class Deferred(click.Command):
         **extra: Any,
     ) -> click.Context:
         """The context of the real command, which click then invokes."""
-        found = getattr(import_module(self._module), str(self.name))
-        if not isinstance(found, click.Command):
-            raise TypeError(f"{self._module}.{self.name} is no command")
-        return found.make_context(info_name, args, parent, **extra)
+        return self.real.make_context(info_name, args, parent, **extra)
 
 
-LOCAL_COMMANDS: tuple[click.Command, ...] = (
-    init,
-    daemon,
-    stop,
-    set_setting,
-    api,
-    version,
-    completion,
-    Deferred(
+_LIFE = "bitdust.cli.lifecycle"
+_INSTALL = "bitdust.cli.install"
+_VIEWS = "bitdust.cli.older_views"
+
+LOCAL: Mapping[str, click.Command] = {
+    "init": init,
+    "set": set_setting,
+    "get": get_setting,
+    "config change": change_setting,
+    "api": api,
+    "help": show_help,
+    "usage": usage,
+    "version": version,
+    "completion": completion,
+    "daemon": Deferred("daemon", "Start the node in the background.", _LIFE),
+    "start": Deferred("start", "Run the node in this terminal.", _LIFE),
+    "stop": Deferred("stop", "Stop the node.", _LIFE),
+    "restart": Deferred("restart", "Stop the node and start it again.", _LIFE),
+    "install": Deferred(
+        "install", "Make the home folder; let the node start with the machine.", _INSTALL
+    ),
+    "alias": Deferred("alias", "Print a script that starts this very installation.", _INSTALL),
+    "show": Deferred("show", "Ask a user interface to come to the front.", _VIEWS),
+    "storage": Deferred("storage", "Show space donated, consumed and used here.", _VIEWS),
+    "idurl": Deferred("idurl", "Print the address of your identity.", _VIEWS),
+    "globalid": Deferred("globalid", "Print your global id.", _VIEWS),
+    "identity server": Deferred(
+        "server", "Show, start or stop the own identity server.", _VIEWS, "identity_server"
+    ),
+    "key print": Deferred("print", "Print a private key.", _VIEWS, "key_print"),
+    "key copy": Deferred("copy", "Put a private key into the clipboard.", _VIEWS, "key_copy"),
+    "key backup": Deferred("backup", "Write a private key to a file.", _VIEWS, "key_backup"),
+    "folder": Deferred("folder", "Folders of the catalog.", _VIEWS),
+    "file cancel": Deferred(
+        "cancel", "Stop uploads and downloads of a file.", _VIEWS, "file_cancel"
+    ),
+    "file progress": Deferred(
+        "progress", "Show the uploads and downloads under way.", _VIEWS, "file_progress"
+    ),
+    "service tree": Deferred("tree", "Show which service needs which.", _VIEWS, "service_tree"),
+    "supplier replace": Deferred(
+        "replace", "Let another node take a supplier's place.", _VIEWS, "supplier_replace"
+    ),
+    "demo": Deferred(
         "demo",
         "Show that a folder survives the loss of half its suppliers.",
         "bitdust.cli.demo_command",
     ),
-    Deferred(
+    "doctor": Deferred(
         "doctor",
         "Look for what is wrong with the node, its network and its data.",
         "bitdust.cli.doctor",
     ),
-    Deferred(
+    "passphrase": Deferred(
         "passphrase",
         "Set, change or remove the passphrase of the master key.",
         "bitdust.cli.passphrase",
     ),
-    Deferred("testnet", "Run a whole network on this machine.", "bitdust.cli.testnet_command"),
-)
+    "testnet": Deferred(
+        "testnet", "Run a whole network on this machine.", "bitdust.cli.testnet_command"
+    ),
+}
+"""Commands that are not made from the registry, by their words."""

@@ -8,15 +8,24 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib import import_module
 
 import click
 
 from bitdust import __version__
 from bitdust.api.envelope import failure
-from bitdust.cli.local import LOCAL_COMMANDS
+from bitdust.cli.local import LOCAL
 from bitdust.cli.output import print_error, print_json
-from bitdust.cli.runner import EXIT_INTERRUPTED, Reported, exit_code, shared_options
-from bitdust.cli.tree import NounGroup, nouns
+from bitdust.cli.runner import (
+    EXIT_INTERRUPTED,
+    EXIT_USAGE,
+    Reported,
+    exit_code,
+    flag_options,
+    shared_options,
+    shell_of,
+)
+from bitdust.cli.tree import find_command, nouns
 from bitdust.errors import BitdustError
 
 
@@ -31,6 +40,7 @@ class Root(click.Group):
             epilog="Exit codes are listed in docs/cli.md. Every command takes --help.",
             params=[
                 *shared_options(),
+                *flag_options(),
                 click.Option(
                     ["--version"],
                     is_flag=True,
@@ -40,17 +50,28 @@ class Root(click.Group):
                     help="Print the version.",
                 ),
             ],
+            callback=_without_words,
+            invoke_without_command=True,
             context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
         )
-        self._local = {str(command.name): command for command in LOCAL_COMMANDS}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted({*self._local, *nouns(ctx)})
+        return sorted({*(words for words in LOCAL if " " not in words), *nouns(ctx)})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name in self._local:
-            return self._local[cmd_name]
-        return NounGroup(cmd_name) if cmd_name in nouns(ctx) else None
+        return find_command(ctx, cmd_name)
+
+
+@click.pass_context
+def _without_words(context: click.Context) -> None:
+    """Start the node where there is a home, as the original does; explain the command elsewhere."""
+    if context.invoked_subcommand is not None:
+        return
+    if shell_of(context).home.is_dir():
+        context.invoke(import_module("bitdust.cli.lifecycle").start)
+        return
+    click.echo(context.get_help())
+    context.exit(EXIT_USAGE)
 
 
 def _print_version(context: click.Context, _: click.Parameter, value: bool) -> None:

@@ -12,7 +12,9 @@ import click
 
 from bitdust.api.parameters import Parameter
 from bitdust.api.registry import Operation
+from bitdust.cli.local import LOCAL
 from bitdust.cli.runner import registry_of, shared_options, shell_of
+from bitdust.cli.spellings import DEFAULTS, FALLBACKS, STAND_INS, SYNONYMS, setting_key
 from bitdust.errors import LocalFileError
 
 NOUNS: Mapping[str, str] = {
@@ -40,6 +42,9 @@ NOUNS: Mapping[str, str] = {
 }
 _OPTION_NAMES = {"wait_result": "wait"}
 _LONG_JOBS = frozenset({"file_upload_start", "file_download_start"})
+_KEY_SIZE = "personal/private-key-size"
+_NEEDS_A_NODE = frozenset({"identity_create", "identity_recover"})
+"""Methods for which a node is started, and stopped again, where none runs."""
 MAX_INPUT = 64 * 1024
 
 
@@ -49,34 +54,83 @@ def nouns(context: click.Context) -> list[str]:
     return sorted({word for word in words if word})
 
 
+def find_command(context: click.Context, words: str) -> click.Command | None:
+    """The command or group that ``words`` lead to, by its own name or an old one.
+
+    Args:
+        context: of the command line.
+        words: such as ``identity restore``.
+    """
+    prefix, _, last = words.rpartition(" ")
+    found: click.Command | None = None
+    if words in LOCAL:
+        found = LOCAL[words]
+    elif prefix:
+        entry = _children(context, prefix).get(last, _ABSENT)
+        if entry is None:
+            found = NounGroup(words)
+        elif isinstance(entry, Operation):
+            kind = IdentityCreate if entry.name == "identity_create" else OperationCommand
+            found = kind(last, entry)
+    elif words in nouns(context):
+        found = NounGroup(words)
+    if found is None and words in SYNONYMS:
+        found = find_command(context, SYNONYMS[words])
+    return found
+
+
+_ABSENT = object()
+
+
+def _children(context: click.Context, words: str) -> dict[str, Operation[..., Any] | None]:
+    children: dict[str, Operation[..., Any] | None] = {}
+    prefix = words + " "
+    for entry in registry_of(context).operations.values():
+        if entry.cli.startswith(prefix):
+            head, _, rest = entry.cli[len(prefix) :].partition(" ")
+            children[head] = None if rest else entry
+    return children
+
+
 class NounGroup(click.Group):
     """The commands that begin with the same words; they are made when they are needed."""
 
     def __init__(self, words: str) -> None:
         text = NOUNS.get(words, f"Commands of {words}.")
-        super().__init__(words.rpartition(" ")[2], help=text, params=shared_options())
+        super().__init__(
+            words.rpartition(" ")[2],
+            help=text,
+            params=shared_options(),
+            invoke_without_command=words in DEFAULTS,
+            callback=self._run_default if words in DEFAULTS else None,
+        )
         self._words = words
 
-    def _children(self, context: click.Context) -> dict[str, Operation[..., Any] | None]:
-        children: dict[str, Operation[..., Any] | None] = {}
-        prefix = self._words + " "
-        for entry in registry_of(context).operations.values():
-            if entry.cli.startswith(prefix):
-                head, _, rest = entry.cli[len(prefix) :].partition(" ")
-                children[head] = None if rest else entry
-        return children
+    def _run_default(self) -> None:
+        context = click.get_current_context()
+        if context.invoked_subcommand is None:
+            words = DEFAULTS[self._words]
+            found = find_command(context, words)
+            assert found is not None, words
+            with found.make_context(words.rpartition(" ")[2], [], parent=context) as inner:
+                found.invoke(inner)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(self._children(ctx))
+        prefix = self._words + " "
+        own = {name.removeprefix(prefix) for name in LOCAL if name.startswith(prefix)}
+        return sorted({*own, *_children(ctx, self._words)})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        children = self._children(ctx)
-        if cmd_name not in children:
-            return None
-        entry = children[cmd_name]
-        if entry is None:
-            return NounGroup(f"{self._words} {cmd_name}")
-        return OperationCommand(cmd_name, entry)
+        return find_command(ctx, f"{self._words} {cmd_name}")
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The next command; a group may have one for first words that name none."""
+        fallback = FALLBACKS.get(self._words)
+        if fallback and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+            return fallback, self.get_command(ctx, fallback), args
+        return super().resolve_command(ctx, args)
 
 
 class OperationCommand(click.Command):
@@ -107,7 +161,14 @@ class OperationCommand(click.Command):
                 metavar = f"{metavar}_FILE"
             help_text = _plain(described.get(parameter.name, ""))
             if parameter.required:
-                params.append(click.Argument([parameter.name], metavar=metavar))
+                standing_in = STAND_INS.get(entry.name, {}).get(parameter.name)
+                if standing_in is None:
+                    params.append(click.Argument([parameter.name], metavar=metavar))
+                else:
+                    word = click.Argument(
+                        [parameter.name], metavar=f"[{metavar}]", default=standing_in
+                    )
+                    params.append(word)
                 continue
             if parameter.name in entry.positional:
                 word = click.Argument(
@@ -138,6 +199,8 @@ class OperationCommand(click.Command):
                 continue
             name = name.removeprefix("word_")
             parameter = self._entry.parameters[name]
+            if name == "key" and self._entry.name.startswith("config_"):
+                value = setting_key(str(value))
             arguments[name] = self._value(parameter, value)
         if arguments.get("wait_result") and self._entry.name in _LONG_JOBS:
             from bitdust.cli.progress import run_with_progress
@@ -145,6 +208,12 @@ class OperationCommand(click.Command):
             shell.show(
                 self._entry.name, run_with_progress(shell, registry, self._entry.name, arguments)
             )
+            return
+        if self._entry.name in _NEEDS_A_NODE:
+            from bitdust.cli.lifecycle import node_for
+
+            with node_for(shell, registry):
+                shell.call(registry, self._entry.name, arguments)
             return
         shell.call(registry, self._entry.name, arguments)
 
@@ -157,6 +226,32 @@ class OperationCommand(click.Command):
         if parameter.kind.label == "JSON":
             return _json_or_text(str(value))
         return value
+
+
+class IdentityCreate(OperationCommand):
+    """``identity create NAME [KEY_SIZE]``: the size is a setting, for this call only."""
+
+    def _own_params(self) -> list[click.Parameter]:
+        size = click.Argument(["bits"], metavar="[KEY_SIZE]", required=False)
+        return [*super()._own_params(), size]
+
+    def _run(self, **values: Any) -> None:
+        bits = values.pop("bits")
+        if bits is None:
+            super()._run(**values)
+            return
+        context = click.get_current_context()
+        shell, registry = shell_of(context), registry_of(context)
+        shell.settings.prepare(_KEY_SIZE, bits)
+        if not shell.home.is_dir():
+            super()._run(**values)  # says what is to be done first
+            return
+        before = shell.ask(registry, "config_get", {"key": _KEY_SIZE})["value"]
+        shell.ask(registry, "config_set", {"key": _KEY_SIZE, "value": bits})
+        try:
+            super()._run(**values)
+        finally:
+            shell.ask(registry, "config_set", {"key": _KEY_SIZE, "value": before})
 
 
 def _option(parameter: Parameter, help_text: str, entry: Operation[..., Any]) -> click.Option:

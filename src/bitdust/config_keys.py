@@ -19,6 +19,7 @@ from bitdust.config_schema import (
     Setting,
     Size,
     String,
+    Words,
     parse_size,
 )
 
@@ -112,6 +113,17 @@ def _storage() -> list[Setting]:
     ]
 
 
+def _people() -> list[Setting]:
+    return [
+        Setting(
+            "services/keys-registry/accept-keys-from",
+            Words(("everybody", "friends", "nobody")),
+            "everybody",
+            "Whose keys this node takes when they are handed over.",
+        ),
+    ]
+
+
 def _network() -> list[Setting]:
     dht = "services/entangled-dht"
     servers = "services/identity-propagate"
@@ -179,6 +191,7 @@ def _switches() -> list[Setting]:
         "gateway": "Hold sessions with other nodes.",
         "identity-propagate": "Bring the own identity to its identity servers.",
         "ip-port-responder": "Tell other nodes under which address they are seen (STUN).",
+        "keys-exchange": "Hand keys to other people and take theirs.",
         "keys-registry": "Keep keys on this machine.",
         "keys-storage": "Store the other own keys at the suppliers, under the master key.",
         "list-files": "Answer what the catalog holds, and run transfers.",
@@ -197,6 +210,7 @@ def all_settings() -> dict[str, Setting]:
         *_personal(),
         *_storage(),
         *_network(),
+        *_people(),
         *_switches(),
         *inherited_settings(),
     ]

@@ -290,6 +290,23 @@ class Choice(_Plain):
 
 
 @dataclass(frozen=True)
+class Words(_Plain):
+    """One of a few words."""
+
+    values: tuple[str, ...]
+    label: str = "selection"
+
+    def take(self, raw: object) -> Value:
+        text = _as_text(raw).strip().lower()
+        if text in self.values:
+            return text
+        raise InvalidSetting(f"{text[:40]!r} is not one of {', '.join(self.values)}")
+
+    def limits(self) -> dict[str, Any]:
+        return {"possible_values": list(self.values)}
+
+
+@dataclass(frozen=True)
 class String(_Plain):
     """One line of text."""
 

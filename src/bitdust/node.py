@@ -42,6 +42,7 @@ from bitdust.machine import MachineTable
 from bitdust.network import ContactState, Endpoint, Network
 from bitdust.servers import HttpServer, WebSocketServer
 from bitdust.services import ServiceRunner, Traffic, known_services
+from bitdust.sharing import KeyExchange
 from bitdust.storage import Files, Storage
 from bitdust.supply import CustomerService, SupplierService
 from bitdust.wiring import RECOVERING, service_parts
@@ -89,6 +90,7 @@ class Node:
         self.keys: KeyRing | None = None
         self.network: Network | None = None
         self.dht: Dht | None = None
+        self.key_exchange: KeyExchange | None = None
         self.supplier: SupplierService | None = None
         self.customer: CustomerService | None = None
         self.storage: Storage | None = None
@@ -429,6 +431,18 @@ class Node:
         if self.dht is None:
             raise self._off("the DHT", "entangled_dht")
         return self.dht
+
+    def require_key_exchange(self) -> KeyExchange:
+        """Keys to other people, and theirs.
+
+        Raises:
+            NoIdentity: there is no identity yet.
+            ServiceOff: it is switched off.
+        """
+        self.require_identity()
+        if self.key_exchange is None:
+            raise self._off("handing over keys", "keys_exchange")
+        return self.key_exchange
 
     def require_customer(self) -> CustomerService:
         """This node as a customer.

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from bitdust.machine import MachineTable
     from bitdust.network import Network
     from bitdust.services import ServiceRunner, Traffic
+    from bitdust.sharing import KeyExchange
     from bitdust.storage import Storage
     from bitdust.supply import CustomerService, SupplierService
 
@@ -175,6 +176,15 @@ class Node(Protocol):
         """The DHT.
 
         Raises:
+            ServiceOff: it is switched off or not up yet.
+        """
+        ...
+
+    def require_key_exchange(self) -> KeyExchange:
+        """Keys to other people, and theirs.
+
+        Raises:
+            NoIdentity: there is no identity yet.
             ServiceOff: it is switched off or not up yet.
         """
         ...

@@ -42,6 +42,10 @@ from bitdust.ids import MASTER_ALIAS, GlobalID, KeyID, check_alias
 KEYS_DIRECTORY = Path("keys")
 KEY_FILE_SUFFIX = ".key"
 MAX_KEYS = 10_000
+MAX_GIVEN = 5_000
+"""Keys handed over by others that a ring takes in all, so that own ones always find room."""
+MAX_GIVEN_BY_ONE = 500
+"""Keys that one person may hand over."""
 MAX_LABEL = 256
 _FORMAT = 1
 _SIGNATURE_CONTEXT = b"bitdust key 1\x00"
@@ -58,6 +62,9 @@ class StoredKey:
         label: words of the user.
         active: whether services use it.
         created: wall clock, seconds, when it came into this ring; 0 for the master key.
+        signature: its owner's over ``key_signature_message``, for keys of other people.
+        signed_as: the key id in that signature; the owner may have moved since.
+        given_by: node id in hex of who handed it over, empty for keys made here.
     """
 
     key_id: KeyID
@@ -66,6 +73,9 @@ class StoredKey:
     label: str = ""
     active: bool = True
     created: float = 0.0
+    signature: bytes = b""
+    signed_as: KeyID | None = None
+    given_by: str = ""
 
     @property
     def is_public(self) -> bool:
@@ -82,6 +92,9 @@ class _KeyFile(msgspec.Struct):
     label: str = ""
     active: bool = True
     created: float = 0.0
+    signature: str = ""
+    signed_as: str = ""
+    given_by: str = ""
 
 
 class KeyRing:
@@ -230,6 +243,66 @@ class KeyRing:
             self._write(stored)
             return stored
 
+    def take(
+        self,
+        key_id: KeyID,
+        key: PrivateKey | PublicKey,
+        *,
+        signature: bytes,
+        signed_as: KeyID,
+        given_by: str,
+        label: str = "",
+        relabel: bool = False,
+    ) -> tuple[StoredKey, bool]:
+        """Keep a key that somebody handed over; nothing that is known is overwritten.
+
+        Args:
+            key_id: its name and owner.
+            key: what was given of it.
+            signature: the owner's, checked by the caller.
+            signed_as: the key id in that signature.
+            given_by: node id in hex of who hands it over.
+            label: words that came with it.
+            relabel: take the label for a key that is known, too.
+
+        Returns:
+            The key as it is kept now, and whether a half of it is new.
+
+        Raises:
+            AlreadyExists: a different key has that id.
+            InvalidInput: bad label, or too many keys were handed over.
+        """
+        _check_label(label)
+        private = key if isinstance(key, PrivateKey) else None
+        public = key.public if isinstance(key, PrivateKey) else key
+        with self._lock:
+            known = self.get(key_id) if key_id in self else None
+            if known is not None and known.public != public:
+                raise AlreadyExists(f"another key is called {key_id}")
+            if known is None:
+                self._check_room(given_by)
+                stored = StoredKey(key_id, public, private, label, True, self._clock.now())
+                stored = replace(
+                    stored, signature=signature, signed_as=signed_as, given_by=given_by
+                )
+            elif known.private is None and private is not None:
+                stored = replace(known, private=private, signature=signature, signed_as=signed_as)
+            else:
+                stored = known
+            if known is not None and relabel and label:
+                stored = replace(stored, label=label)
+            if stored != known:
+                self._write(stored)
+            is_new = known is None or (known.private is None and private is not None)
+            return stored, is_new
+
+    def _check_room(self, given_by: str) -> None:
+        given = [stored.given_by for stored in self._keys.values() if stored.given_by]
+        if len(given) >= MAX_GIVEN or len(self._keys) >= MAX_KEYS:
+            raise InvalidInput(f"this node holds {len(given)} keys of others and takes no more")
+        if given.count(given_by) >= MAX_GIVEN_BY_ONE:
+            raise InvalidInput(f"at most {MAX_GIVEN_BY_ONE} keys are taken from one person")
+
     def set_label(self, key_id: KeyID, label: str) -> StoredKey:
         """Give a key another label.
 
@@ -364,6 +437,9 @@ class KeyRing:
             label=stored.label,
             active=stored.active,
             created=stored.created,
+            signature=stored.signature.hex(),
+            signed_as=str(stored.signed_as) if stored.signed_as is not None else "",
+            given_by=stored.given_by,
         )
         make_private_directory(self._directory)
         write_secret(self._path(stored.key_id), msgspec.json.encode(record))
@@ -406,4 +482,18 @@ def _read_key_file(path: Path) -> StoredKey:
     else:
         private = PrivateKey.from_pem(record.key)
         public = private.public
-    return StoredKey(key_id, public, private, record.label, record.active, record.created)
+    try:
+        signature = bytes.fromhex(record.signature)
+    except ValueError as exc:
+        raise FormatError("the key file holds a damaged signature") from exc
+    return StoredKey(
+        key_id,
+        public,
+        private,
+        record.label,
+        record.active,
+        record.created,
+        signature,
+        KeyID.parse(record.signed_as) if record.signed_as else None,
+        record.given_by,
+    )

@@ -27,6 +27,11 @@ SPECS = (
         ("entangled_dht", "p2p_hookups"),
         "Finds nodes through the DHT, and lets itself be found there.",
     ),
+    Spec(
+        "keys_exchange",
+        ("keys_registry", "p2p_hookups"),
+        "Hands keys to other people and takes theirs.",
+    ),
     Spec("supplier", ("nodes_lookup",), "Stores data of others on this machine."),
     Spec("customer", ("p2p_hookups",), "Holds contracts with the suppliers of the own data."),
     Spec("employer", ("customer", "nodes_lookup"), "Keeps suppliers hired and connected."),

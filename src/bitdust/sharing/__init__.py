@@ -1,1 +1,11 @@
-"""What is given to other people: keys, and shared locations with a key of their own."""
+"""What is given to other people: keys, and shared locations with a key of their own.
+
+``handover`` is pure: what a key on its way says. ``keyexchange`` gives and takes keys.
+"""
+
+from __future__ import annotations
+
+from bitdust.sharing.handover import MAX_EXTRA
+from bitdust.sharing.keyexchange import SHARE_TIMEOUT, KeyExchange, Received, Receiver
+
+__all__ = ["MAX_EXTRA", "SHARE_TIMEOUT", "KeyExchange", "Received", "Receiver"]

@@ -18,6 +18,7 @@ from bitdust.wiring.ground import (
     TcpPart,
 )
 from bitdust.wiring.part import NodePart
+from bitdust.wiring.people import KeyExchangePart
 from bitdust.wiring.storing import (
     CatalogPart,
     CustomerPart,
@@ -48,6 +49,7 @@ def service_parts(node: Node) -> dict[str, Part]:
         "identity_propagate": PropagatePart(node),
         "p2p_hookups": HookupsPart(node),
         "nodes_lookup": LookupPart(node),
+        "keys_exchange": KeyExchangePart(node, gateway),
         "supplier": SupplierPart(node, gateway),
         "customer": customer,
         "employer": employer,

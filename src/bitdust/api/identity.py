@@ -110,6 +110,7 @@ async def identity_backup(
     POST("/identity/recover/v1"),
     cli="identity recover",
     from_file=("private_key_source",),
+    positional=("known_idurl",),
     ignored=("join_network",),
     example={
         "private_key_source": "http://some-host.com/alice.xml\n"

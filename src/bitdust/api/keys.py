@@ -66,6 +66,7 @@ async def keys_list(
     POST("/key/create/v1"),
     cli="key create",
     aliases={"alias": "key_alias"},
+    positional=("key_size",),
     example={"key_alias": "abcd1234", "key_size": 2048, "label": "Cats and Dogs"},
 )
 async def key_create(

@@ -15,7 +15,7 @@ from bitdust.errors import BitdustError, TooFewSuppliers
 from bitdust.events import EventBus
 from bitdust.ids import KeyID
 from bitdust.pool import in_pool
-from bitdust.storage.catalog.catalog import Catalog
+from bitdust.storage.catalog.catalog import Catalog, Transaction
 from bitdust.storage.catalog.types import JobState, Progress, Version, VersionState, VersionStats
 from bitdust.storage.formats.repair import acknowledgements_needed, may_vanish
 from bitdust.storage.jobs import Job
@@ -58,6 +58,9 @@ class JobWork:
     def parts(self) -> Parts:
         """The open catalog and what works on it."""
         raise NotImplementedError
+
+    def _committed(self, tx: Transaction, seq: int) -> None:
+        """Called within the transaction that made version ``seq``."""
 
     async def owner_key(self, key_id: KeyID) -> OwnerKey:
         """What uploads and downloads need of a key."""
@@ -211,6 +214,7 @@ class JobWork:
                 seq = tx.commit_version(
                     job.id, item, job.version, created=now, state=state, stats=stats
                 )
+                self._committed(tx, seq)
                 # in one with the version: a job that is taken up again must not make it twice
                 tx.update_job(job.id, updated=now, state=JobState.DONE)
             if acks == n and parts.catalog.blocks_needing_repair(1):

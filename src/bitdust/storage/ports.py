@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from bitdust.crypto import PrivateKey
 from bitdust.ids import KeyID
 from bitdust.storage.transfer.spread import NodeID
 from bitdust.storage.upkeep.care import DeletingClient
@@ -36,11 +35,23 @@ class Suppliers(Protocol):
         ...
 
 
+class Secret(Protocol):
+    """What all secrets of storage follow from; ``bitdust.crypto.PrivateKey`` is one."""
+
+    def derive(self, info: bytes, length: int = 32, salt: bytes = b"") -> bytes:
+        """Secret bytes for the purpose ``info``.
+
+        A secret that was changed gives several keys in a row for what locks the keys of blocks, the
+        newest first.
+        """
+        ...
+
+
 class Keys(Protocol):
     """The owner's keys; ``bitdust.identity.KeyRing`` is them."""
 
-    def private(self, key_id: KeyID) -> PrivateKey:
-        """The private key of that id."""
+    def private(self, key_id: KeyID) -> Secret:
+        """The secret of the key of that id."""
         ...
 
 

@@ -5,6 +5,18 @@ this node's own suppliers hired; ``SupplierClient`` gives objects to suppliers a
 The rules (``contracts``, ``family``, ``quota``, ``rules``, ``names``, ``messages``) are pure.
 """
 
+from bitdust.supply.charter import (
+    MAX_CHARTER,
+    MAX_MEMBERS,
+    Charter,
+    FormerMember,
+    Permit,
+    ShareMember,
+    share_prefix,
+    writer_prefix,
+)
+from bitdust.supply.charterclient import ask_charter, ask_family, give_charter
+from bitdust.supply.charters import verify_charter
 from bitdust.supply.client import SupplierClient
 from bitdust.supply.contracts import Contract
 from bitdust.supply.customer import CustomerService
@@ -22,26 +34,38 @@ from bitdust.supply.views import percent_text, size_text
 from bitdust.supply.wire import NUMBERS, Phase
 
 __all__ = [
+    "MAX_CHARTER",
+    "MAX_MEMBERS",
     "MAX_NAME",
     "MAX_OBJECT",
     "NUMBERS",
+    "Charter",
     "Contract",
     "CustomerService",
     "Entry",
     "Family",
+    "FormerMember",
     "FragmentStore",
     "Member",
     "ObjectRow",
     "ObjectState",
+    "Permit",
     "Phase",
     "Reconciled",
     "Refusal",
+    "ShareMember",
     "SupplierClient",
     "SupplierService",
     "Terms",
     "Usage",
+    "ask_charter",
+    "ask_family",
     "check_object_name",
+    "give_charter",
     "granted_bytes",
     "percent_text",
+    "share_prefix",
     "size_text",
+    "verify_charter",
+    "writer_prefix",
 ]

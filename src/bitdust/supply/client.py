@@ -7,9 +7,11 @@ import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from typing import Any, Final, TypeVar
 
+import msgspec
 from blake3 import blake3
 
 from bitdust.errors import (
+    AccessDenied,
     AlreadyExists,
     BitdustError,
     Busy,
@@ -44,6 +46,7 @@ _REASONS: Final[dict[str, tuple[type[BitdustError], str]]] = {
     "not_found": (NotFound, ""),
     "already_exists": (AlreadyExists, ""),
     "busy": (Busy, ""),
+    "access_denied": (AccessDenied, "ask the owner of the share for access"),
     "no_contract": (NoContract, "see `bitdust supplier list`"),
     "invalid_name": (InvalidName, ""),
     "invalid_input": (InvalidInput, ""),
@@ -78,6 +81,8 @@ class SupplierClient:
         network: sessions to other nodes.
         on_usage: told of the bytes and the number of objects a supplier says it keeps for us.
         on_stranger: told when a supplier says it has no contract with us.
+        account: whose objects are meant, for a member of a share; one's own when empty.
+        prefix: how the names of all objects begin at suppliers; callers leave it out.
     """
 
     def __init__(
@@ -85,8 +90,13 @@ class SupplierClient:
         network: NetworkPort,
         on_usage: Callable[[NodeID, int, int], None] | None = None,
         on_stranger: Callable[[NodeID], None] | None = None,
+        *,
+        account: bytes = b"",
+        prefix: str = "",
     ) -> None:
         self._network = network
+        self._account = account
+        self._prefix = prefix
         self._on_stranger = on_stranger
         self._on_usage = on_usage
 
@@ -118,7 +128,8 @@ class SupplierClient:
             AlreadyExists: the name belongs to other bytes there.
             IntegrityError: what arrived was not what was announced.
         """
-        async with self._asked(node, m.PUT, m.Put(name, size, hash), timeout, buffers) as response:
+        args = m.Put(self._prefix + name, size, hash, self._account)
+        async with self._asked(node, m.PUT, args, timeout, buffers) as response:
             stored = response.decode(m.Stored)
         self._note(node, stored.used, stored.count)
         return not stored.existed
@@ -180,7 +191,7 @@ class SupplierClient:
             NotFound: the supplier has no such object.
             IntegrityError: it is damaged there, or has another size or hash.
         """
-        async with self._asked(node, m.GET, m.Get(name), timeout) as response:
+        async with self._asked(node, m.GET, self._get_args(name), timeout) as response:
             got = response.decode(m.Got)
             if expect is not None and got.hash != expect:
                 raise IntegrityError(f"the supplier has other bytes under {name}")
@@ -210,7 +221,7 @@ class SupplierClient:
         """
         # No deadline over all of it here: it would strike the reader between two pieces.
         async with await self._request(
-            node, m.GET, m.Get(name, offset, length), timeout
+            node, m.GET, self._get_args(name, offset, length), timeout
         ) as response:
             got = response.decode(m.Got)
             end = got.size if length < 0 else min(got.size, offset + length)
@@ -243,7 +254,8 @@ class SupplierClient:
         """
         deleted = 0
         for at in range(0, len(names), m.DELETE_PAGE):
-            page = m.Delete(list(names[at : at + m.DELETE_PAGE]))
+            some = [self._prefix + name for name in names[at : at + m.DELETE_PAGE]]
+            page = m.Delete(some, self._account)
             async with self._asked(node, m.DELETE, page, timeout) as response:
                 answer = response.decode(m.Deleted)
             deleted += answer.deleted
@@ -263,14 +275,20 @@ class SupplierClient:
             IntegrityError: the supplier's pages do not go forward.
         """
         after = ""
+        prefix = self._prefix + prefix
         while True:
-            async with self._asked(node, m.LIST, m.List(prefix, after), timeout) as response:
+            args = m.List(prefix, after, account=self._account)
+            async with self._asked(node, m.LIST, args, timeout) as response:
                 page = response.decode(m.Listed)
             for entry in page.entries:
                 # A hostile supplier could send pages for ever; names only rise and have an end.
                 if entry.name <= after or not entry.name.startswith(prefix):
                     raise IntegrityError("the supplier lists its objects out of order")
                 after = entry.name
+                if self._prefix:
+                    entry = msgspec.structs.replace(
+                        entry, name=entry.name.removeprefix(self._prefix)
+                    )
                 yield entry
             if not page.more or not page.entries:
                 return
@@ -286,8 +304,12 @@ class SupplierClient:
         Returns:
             32 bytes, right only if the supplier has the object.
         """
-        async with self._asked(node, m.AUDIT, m.Audit(name, key), timeout) as response:
+        args = m.Audit(self._prefix + name, key, self._account)
+        async with self._asked(node, m.AUDIT, args, timeout) as response:
             return response.decode(m.Audited).digest
+
+    def _get_args(self, name: str, offset: int = 0, length: int = -1) -> m.Get:
+        return m.Get(self._prefix + name, offset, length, self._account)
 
     def _note(self, node: NodeID, used: int, count: int) -> None:
         if self._on_usage is not None:

@@ -233,6 +233,16 @@ class Index:
             )
             return [_row(row) for row in cursor]
 
+    def prefix_size(self, customer: bytes, prefix: str) -> int:
+        """Bytes of a customer's objects whose names begin with ``prefix``."""
+        with self._reading() as db:
+            found: int = db.execute(
+                "SELECT coalesce(sum(size), 0) FROM objects WHERE customer = ? AND name >= ?"
+                " AND name < ? AND state IN (?, ?)",
+                (customer, prefix, prefix + _ASCII_END, ObjectState.GOOD, ObjectState.BAD),
+            ).get
+            return found
+
     def walk(self, after: tuple[bytes, str], limit: int) -> list[ObjectRow]:
         """Good objects of all customers in a fixed order, from behind ``after``."""
         with self._reading() as db:

@@ -25,6 +25,8 @@ GET: Final = "fragment.get"
 DELETE: Final = "fragment.delete"
 LIST: Final = "fragment.list"
 AUDIT: Final = "fragment.audit"
+CHARTER_PUT: Final = "supplier.charter.put"
+CHARTER_GET: Final = "supplier.charter.get"
 
 LIST_PAGE: Final = 200
 """Most objects in one answer to ``fragment.list``; they fit in the arguments of a message."""
@@ -38,6 +40,8 @@ Prefix = Annotated[str, msgspec.Meta(max_length=MAX_PREFIX)]
 ContractBytes = Annotated[bytes, msgspec.Meta(max_length=MAX_CONTRACT)]
 FamilyBytes = Annotated[bytes, msgspec.Meta(max_length=MAX_FAMILY)]
 Reason = Annotated[str, msgspec.Meta(max_length=MAX_REASON)]
+Account = Annotated[bytes, msgspec.Meta(max_length=32)]
+"""Whose objects are meant: a customer's node id, empty for the caller's own."""
 
 
 class Refusal(StrEnum):
@@ -137,6 +141,7 @@ class Put(msgspec.Struct, frozen=True):
     name: Name
     size: ByteCount
     hash: Digest
+    account: Account = b""
 
 
 class Stored(msgspec.Struct, frozen=True):
@@ -159,6 +164,7 @@ class Get(msgspec.Struct, frozen=True):
     name: Name
     offset: ByteCount = 0
     length: Annotated[int, msgspec.Meta(ge=-1, le=1 << 50)] = -1
+    account: Account = b""
 
 
 class Got(msgspec.Struct, frozen=True):
@@ -172,6 +178,7 @@ class Delete(msgspec.Struct, frozen=True):
     """Arguments of ``fragment.delete``."""
 
     names: Annotated[list[Name], msgspec.Meta(max_length=DELETE_PAGE)]
+    account: Account = b""
 
 
 class Deleted(msgspec.Struct, frozen=True):
@@ -188,6 +195,7 @@ class List(msgspec.Struct, frozen=True):
     prefix: Prefix = ""
     after: Prefix = ""
     limit: Annotated[int, msgspec.Meta(ge=1, le=LIST_PAGE)] = LIST_PAGE
+    account: Account = b""
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True):
@@ -211,9 +219,24 @@ class Audit(msgspec.Struct, frozen=True):
 
     name: Name
     key: Digest
+    account: Account = b""
 
 
 class Audited(msgspec.Struct, frozen=True):
     """Answer to ``fragment.audit``: what ``bitdust.proofs.answer`` gives under that key."""
 
     digest: Digest
+
+
+class CharterAsk(msgspec.Struct, frozen=True):
+    """Arguments of ``supplier.charter.get``: a customer's share, and the serial known already."""
+
+    customer: NodeField
+    share: Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
+    serial: ByteCount = 0
+
+
+class CharterHeld(msgspec.Struct, frozen=True):
+    """Answer to both: the serial in force; to ``get`` with the charter as body, when it is news."""
+
+    serial: ByteCount

@@ -22,6 +22,7 @@ from bitdust.events import EventBus
 from bitdust.identity import IdentityDocument
 from bitdust.network import Call, Reply
 from bitdust.supply import messages as m
+from bitdust.supply.charters import CharterBook
 from bitdust.supply.contracts import Contract
 from bitdust.supply.customers import Customer, CustomerBook
 from bitdust.supply.family import Family
@@ -110,8 +111,14 @@ class SupplierService:
         self._terms = Terms(donated, enabled, base.most_per_customer, base.longest, base.grace)
         self._node = key.public.fingerprint
         self._book = CustomerBook(store, key)
+        self._charters = CharterBook(store, self._book, clock)
         self._fragments = FragmentHandlers(
-            store, self._book, clock, lambda: self._terms.grace, lambda: self._running
+            store,
+            self._book,
+            self._charters,
+            clock,
+            lambda: self._terms.grace,
+            lambda: self._running,
         )
         self._hires = Rates(HIRE_RATE, HIRE_BURST)
         self._asks = Rates(ASK_RATE, ASK_BURST)
@@ -143,11 +150,12 @@ class SupplierService:
             )
         try:
             await self._book.load()
+            await self._charters.load()
         except BaseException:
             await self._store.close()
             raise
         self._register()
-        self._running = True
+        self._running = self._charters.running = True
         self._spawn(self._maintain())
         self._spawn(self._scrub())
         self._spawn(self._greet())
@@ -165,12 +173,13 @@ class SupplierService:
         network.handle(m.CANCEL, self._on_cancel)
         network.handle(m.SUPPLIER_PING, self._on_ping)
         self._fragments.register(network)
+        self._charters.register(network)
 
     async def stop(self) -> None:
         """Answer no more, announce no more, close the store; data stays as it is."""
         if not self._running:
             return
-        self._running = False
+        self._running = self._charters.running = False
         for topic in list(self._announced):
             self._dht.withdraw(topic)
         self._announced.clear()
@@ -341,6 +350,7 @@ class SupplierService:
     async def _end(
         self, node: NodeID, customer: Customer | None, reason: str, *, reject: bool = False
     ) -> int:
+        await self._charters.forget(node)
         freed = await self._book.remove(node, reject=int(self._clock.now()) if reject else None)
         who: dict[str, Any] = {"node_id": node.hex()}
         if customer is not None:

@@ -47,20 +47,29 @@ class BlockKind(IntEnum):
 
 
 def wrap_key(kek: bytes, key: bytes) -> bytes:
-    """Lock a block key under the owner's key-encryption key, both 32 bytes, into 40 bytes."""
-    return aes_key_wrap(kek, key)
+    """Lock a block key of 32 bytes under the owner's key-encryption key, into 40 bytes.
+
+    Args:
+        kek: 32 bytes; or several such keys in a row, of which the first, the newest, is used.
+        key: of the block.
+    """
+    return aes_key_wrap(kek[:KEY_SIZE], key)
 
 
 def unwrap_key(kek: bytes, wrapped: bytes) -> bytes:
-    """The reverse of ``wrap_key``.
+    """The reverse of ``wrap_key``, with whichever of the keys in ``kek`` it takes.
 
     Raises:
         IntegrityError: locked under another key, or damaged.
     """
-    try:
-        key = aes_key_unwrap(kek, wrapped)
-    except (InvalidUnwrap, ValueError) as error:
-        raise IntegrityError("the key of a block cannot be unlocked with this key") from error
+    for at in range(0, max(1, len(kek)), KEY_SIZE):
+        try:
+            key = aes_key_unwrap(kek[at : at + KEY_SIZE], wrapped)
+            break
+        except (InvalidUnwrap, ValueError) as error:
+            problem = error
+    else:
+        raise IntegrityError("the key of a block cannot be unlocked with this key") from problem
     if len(key) != KEY_SIZE:
         raise IntegrityError("the key of a block has the wrong length")
     return key

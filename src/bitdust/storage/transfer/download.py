@@ -19,12 +19,12 @@ from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from blake3 import blake3
 
 from bitdust.errors import IntegrityError, LocalFileError
 from bitdust.pool import in_pool
-from bitdust.storage.catalog.catalog import Catalog
 from bitdust.storage.catalog.types import ChunkLocation, Entry
 from bitdust.storage.formats.chunker import chunk_id
 from bitdust.storage.formats.compression import decompress
@@ -90,6 +90,18 @@ class _Window:
         self.block = chunk.block
 
 
+class Snapshots(Protocol):
+    """Where a version is read from; a ``Catalog``, or a part of one."""
+
+    def walk_snapshot(self, item: int, seq: int) -> Iterator[tuple[tuple[bytes, ...], Entry]]:
+        """An item and all below it, parents before children."""
+        ...
+
+    def chunk_locations(self, content: bytes) -> Iterator[ChunkLocation]:
+        """Where the chunks of a content are, in order."""
+        ...
+
+
 class Restorer:
     """One download. ``run`` belongs to the event loop; reading and writing happen in the pool.
 
@@ -108,7 +120,7 @@ class Restorer:
 
     def __init__(
         self,
-        catalog: Catalog,
+        catalog: Snapshots,
         stored_block: Callable[[int], StoredBlock],
         fetcher: BlockFetcher,
         owner: OwnerKey,

@@ -8,7 +8,8 @@ in the catalog, sending it again sends the same bytes.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import contextlib
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Executor
 
 import msgspec
@@ -24,6 +25,7 @@ from bitdust.storage.formats.fragment_header import FragmentHeader
 from bitdust.storage.formats.seal import BLOCK_ID_SIZE, KEY_SIZE, BlockKind, unwrap_key, wrap_key
 from bitdust.storage.transfer.blockwriter import OwnerKey
 from bitdust.storage.transfer.spread import NodeID, Outcome, Spreader
+from bitdust.storage.upkeep.envelope import PLAIN, Envelope
 
 SEGMENT_BYTES = 4 * 1024 * 1024
 """Records that travel in one segment, before compression."""
@@ -48,6 +50,7 @@ class JournalSync:
         spreader: sends fragments.
         clock, random: time and chance.
         pool: where segments are built and the catalog asked.
+        envelope: put around every segment.
     """
 
     def __init__(
@@ -59,9 +62,11 @@ class JournalSync:
         clock: Clock,
         random: Random,
         pool: Executor,
+        envelope: Envelope = PLAIN,
     ) -> None:
         self._catalog = catalog
-        self._owner = owner
+        self.owner = owner
+        self.envelope = envelope
         self._journal_id = journal_id
         self._spreader = spreader
         self._clock = clock
@@ -81,16 +86,34 @@ class JournalSync:
         Raises:
             TooFewSuppliers, QuotaExceeded: it waits on; nothing is lost.
         """
-        sent, acks = 0, n
         async with self._turn:
-            while (found := await in_pool(self._pool, self._next, n)) is not None:
-                segment, fragments = found
-                name = self.object_name(segment.epoch, segment.seq)
-                outcome = await self._spreader.spread(name, fragments)
-                await in_pool(self._pool, self._finish, segment, fragments, outcome)
-                sent += 1
-                acks = min(acks, outcome.acks)
+            return await self._send(n)
+
+    @contextlib.asynccontextmanager
+    async def quiet(self, n: int) -> AsyncIterator[None]:
+        """Within, no segment is under way and none is sent; what waited before was sent first.
+
+        Raises:
+            as ``flush``.
+        """
+        async with self._turn:
+            await self._send(n)
+            yield
+
+    async def _send(self, n: int) -> tuple[int, int]:
+        sent, acks = 0, n
+        while (found := await in_pool(self._pool, self._next, n)) is not None:
+            segment, fragments = found
+            name = self.object_name(segment.epoch, segment.seq)
+            outcome = await self._spreader.spread(name, fragments)
+            await in_pool(self._pool, self._finish, segment, fragments, outcome)
+            sent += 1
+            acks = min(acks, outcome.acks)
         return sent, acks
+
+    def rekey(self, owner: OwnerKey) -> None:
+        """Lock the keys of segments that are not sealed yet under another key."""
+        self.owner = owner
 
     def object_name(self, epoch: int, seq: int) -> str:
         """Name of a segment's fragments on the suppliers."""
@@ -105,9 +128,13 @@ class JournalSync:
                 key = self._random.token(KEY_SIZE)
                 sealed = _Sealed(
                     self._random.token(BLOCK_ID_SIZE),
-                    wrap_key(self._owner.kek, key),
+                    wrap_key(self.owner.kek, key),
                     n,
-                    pack_segment(segment.epoch, segment.seq, segment.records),
+                    self.envelope.wrap(
+                        segment.epoch,
+                        segment.seq,
+                        pack_segment(segment.epoch, segment.seq, segment.records),
+                    ),
                 )
                 tx.seal_segment(msgspec.msgpack.encode(sealed))
             else:
@@ -117,7 +144,7 @@ class JournalSync:
     def _build(self, sealed: _Sealed) -> list[Fragment]:
         return build_fragments(
             sealed.block_id,
-            unwrap_key(self._owner.kek, sealed.wrapped_key),
+            unwrap_key(self.owner.kek, sealed.wrapped_key),
             sealed.wrapped_key,
             sealed.n,
             [sealed.payload],
@@ -128,7 +155,7 @@ class JournalSync:
         with self._catalog.transaction() as tx:
             enter_segment(
                 tx,
-                self._owner.ref,
+                self.owner.ref,
                 segment_name(segment.epoch, segment.seq),
                 fragments[0].header,
                 [fragment.digest for fragment in fragments],
@@ -158,7 +185,26 @@ def enter_segment(
         suppliers: by position, who has it.
         created: wall clock, seconds.
     """
-    added = tx.add_block(
+    segment_sent(tx, open_segment(tx, key, name, header, hashes, created), suppliers)
+
+
+def open_segment(
+    tx: Transaction,
+    key: int,
+    name: str,
+    header: FragmentHeader,
+    hashes: Sequence[bytes],
+    created: float,
+) -> int:
+    """Enter a segment that is about to be sent; what a crash leaves of it is cleared away.
+
+    Args:
+        as for ``enter_segment``.
+
+    Returns:
+        The number of its block.
+    """
+    return tx.add_block(
         header.block_id,
         key,
         (),
@@ -168,13 +214,17 @@ def enter_segment(
         created=created,
         kind=BlockKind.JOURNAL,
         name=name,
-    )
+    ).number
+
+
+def segment_sent(tx: Transaction, number: int, suppliers: Sequence[NodeID | None]) -> None:
+    """Note who has a segment; ``suppliers`` by position."""
     tx.mark_fragments(
-        FragmentMark(added.number, position, FragmentState.STORED, supplier=node)
+        FragmentMark(number, position, FragmentState.STORED, supplier=node)
         for position, node in enumerate(suppliers)
         if node is not None
     )
-    tx.block_stored(added.number)
+    tx.block_stored(number)
 
 
 def journal_name(journal_id: bytes, segment: str) -> str:

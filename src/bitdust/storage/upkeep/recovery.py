@@ -31,6 +31,7 @@ from bitdust.storage.formats.fragment_header import FragmentHeader, parse_header
 from bitdust.storage.formats.fragment_read import read_block
 from bitdust.storage.formats.seal import BlockKind, unwrap_key
 from bitdust.storage.transfer.spread import NodeID, ObjectClient
+from bitdust.storage.upkeep.envelope import PLAIN, Envelope
 from bitdust.storage.upkeep.journalsync import enter_segment, journal_name
 
 MAX_SEGMENTS = 1_000_000
@@ -82,6 +83,7 @@ class Recovery:
         kek: the master key's key-encryption key.
         clock, pool: time, and where segments are opened and applied.
         progress: told (segments applied, segments in all).
+        envelope: around every segment.
     """
 
     def __init__(
@@ -93,7 +95,9 @@ class Recovery:
         clock: Clock,
         pool: Executor,
         progress: Callable[[int, int], None],
+        envelope: Envelope = PLAIN,
     ) -> None:
+        self._envelope = envelope
         self._client = client
         self._positions = positions
         self._nodes = [node for node in positions if node is not None]
@@ -138,6 +142,34 @@ class Recovery:
             tx.ensure_key(master, self._clock.now())
         catalog.close()
         return 0
+
+    async def follow(self, catalog: Catalog, stop: tuple[int, int] | None = None) -> int:
+        """Bring a catalog that is only read up to date with its journal.
+
+        Args:
+            catalog: as far as it is.
+            stop: epoch, and how many of its segments count; all when None.
+
+        Returns:
+            Segments applied; those that cannot be had now are left for the next time.
+
+        Raises:
+            DataUnavailable: too few suppliers answer.
+            JournalGap: the journal lacks a segment in the middle.
+            FormatError, IntegrityError: the writer contradicts itself; what came before is applied.
+        """
+        holders, everybody = await self._list()
+        position = await in_pool(self._pool, lambda: catalog.journal_position)
+        plan = plan_replay(holders, position, None if stop is None else stop[0])
+        if everybody:
+            plan = self._without_tail(plan, holders)
+        applied = 0
+        for name in plan:
+            if stop is not None and name[1] >= stop[1]:
+                break
+            segment = await self._fetch(name, holders[name])
+            applied += await in_pool(self._pool, apply_segment, catalog, segment.payload)
+        return applied
 
     def _without_tail(
         self, plan: list[tuple[int, int]], holders: dict[tuple[int, int], list[NodeID]]
@@ -289,7 +321,9 @@ class Recovery:
         header = content.header
         if header.kind is not BlockKind.JOURNAL:
             raise IntegrityError("a block of another kind stands in for a journal segment")
-        payload = bytes(content.payload)
+        raw = bytes(content.payload)
+        epoch, seq = map(int, name.split("-"))
+        payload = self._envelope.unwrap(epoch, seq, raw)
         told = unpack_segment(payload)[0]
         if segment_name(told.epoch, told.seq) != name:
             # an older segment under a newer name would hide what came after it
@@ -300,7 +334,7 @@ class Recovery:
             unwrap_key(self._kek, header.wrapped_key),
             header.wrapped_key,
             header.n,
-            [payload],
+            [raw],
             kind=BlockKind.JOURNAL,
         )
         hashes = [fragment.digest for fragment in fragments]

@@ -71,6 +71,12 @@ def _personal() -> list[Setting]:
             "Where downloads go when no destination is named; the user's home folder if empty.",
         ),
         Setting(
+            "personal/nickname",
+            String(),
+            "",
+            "Name under which others find you through the DHT; your user name if empty.",
+        ),
+        Setting(
             "personal/private-key-size", Choice(KEY_SIZES), 3072, "Bits of newly made RSA keys."
         ),
     ]

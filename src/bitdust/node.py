@@ -19,7 +19,7 @@ from bitdust.api.listening import EventConsumers
 from bitdust.api.modelfeed import ModelFeed
 from bitdust.clock import Clock, Random
 from bitdust.config import Settings
-from bitdust.contacts import NameLookup, find_person, parse_address
+from bitdust.contacts import NameLookup, Nicknames, find_person, parse_address
 from bitdust.dht import Dht, identity_topic
 from bitdust.errors import (
     AlreadyExists,
@@ -90,6 +90,7 @@ class Node:
         self.keys: KeyRing | None = None
         self.network: Network | None = None
         self.dht: Dht | None = None
+        self.nicknames: Nicknames | None = None
         self.key_exchange: KeyExchange | None = None
         self.supplier: SupplierService | None = None
         self.customer: CustomerService | None = None
@@ -431,6 +432,18 @@ class Node:
         if self.dht is None:
             raise self._off("the DHT", "entangled_dht")
         return self.dht
+
+    def require_nicknames(self) -> Nicknames:
+        """The own nickname, and finding others by theirs.
+
+        Raises:
+            NoIdentity: there is no identity yet.
+            ServiceOff: it is switched off.
+        """
+        self.require_identity()
+        if self.nicknames is None:
+            raise self._off("finding people by nickname", "nodes_lookup")
+        return self.nicknames
 
     def require_key_exchange(self) -> KeyExchange:
         """Keys to other people, and theirs.

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from bitdust.api.parameters import LocalPath, Target
     from bitdust.clock import Clock, Random
     from bitdust.config import Settings
+    from bitdust.contacts import Nicknames
     from bitdust.dht import Dht
     from bitdust.events import EventBus
     from bitdust.identity import IdentityCache, IdentityDocument, KeyRing, LocalIdentity
@@ -176,6 +177,15 @@ class Node(Protocol):
         """The DHT.
 
         Raises:
+            ServiceOff: it is switched off or not up yet.
+        """
+        ...
+
+    def require_nicknames(self) -> Nicknames:
+        """The own nickname, and finding others by theirs.
+
+        Raises:
+            NoIdentity: there is no identity yet.
             ServiceOff: it is switched off or not up yet.
         """
         ...

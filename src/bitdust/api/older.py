@@ -165,6 +165,10 @@ ROWS: tuple[OlderName, ...] = (
     OlderName(
         "events_listen", "event_listen", ("consumer_id",), {"consumer_id": "consumer_callback_id"}
     ),
+    OlderName("nickname_get", "nickname_get", shape=_one),
+    OlderName("nickname_set", "nickname_set", shape=_one),
+    OlderName("user_search", "user_search", shape=_one),
+    OlderName("find_peer_by_nickname", "user_search", ("nickname",), shape=_one),
     OlderName("network_reconnect", "network_reconnect", shape=_text("reconnected")),
 )
 
@@ -207,14 +211,9 @@ _LATER: Mapping[str, tuple[str, ...]] = {
         "list_correspondents",
         "add_correspondent",
         "remove_correspondent",
-        "find_peer_by_nickname",
         "user_ping",
         "user_status",
         "user_status_check",
-        "user_search",
-        "user_observe",
-        "nickname_get",
-        "nickname_set",
         "ping",
     ),
 }

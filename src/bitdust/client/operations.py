@@ -958,6 +958,58 @@ class Operations(ABC):
         result: dict[str, Any] = self.ask("packets_stats", {})
         return result
 
+    def nickname_get(self) -> dict[str, Any]:
+        """Show the nickname under which others find you.
+
+        Returns:
+            `nickname`; and `searches`, what your own searches met: nodes `asked`, endpoints
+            `unreachable`, claims `refused`, `forged` and `unconfirmed`.
+        """
+        result: dict[str, Any] = self.ask("nickname_get", {})
+        return result
+
+    def nickname_set(self, nickname: str) -> dict[str, Any]:
+        """Choose the nickname under which others find you.
+
+        Args:
+            nickname: up to 64 visible characters; case does not count.
+
+        Returns:
+            `result` (`registered`), `nickname`, `global_id` and `idurl`.
+        """
+        result: dict[str, Any] = self.ask("nickname_set", {"nickname": nickname})
+        return result
+
+    def user_search(self, nickname: str, *, attempts: int = 1) -> dict[str, Any]:
+        """Find somebody by nickname.
+
+        Args:
+            nickname: case does not count.
+            attempts: how often to look on the DHT before giving up.
+
+        Returns:
+            `result` (`exist` or `not exist`), `nickname`, `position`, `global_id` and `idurl`;
+            the last two are empty and the position is -1 when nobody holds it.
+        """
+        result: dict[str, Any] = self.ask(
+            "user_search", {"nickname": nickname, "attempts": attempts}
+        )
+        return result
+
+    def user_observe(self, nickname: str, *, attempts: int = 3) -> list[Any]:
+        """Find everybody who holds a nickname.
+
+        Args:
+            nickname: case does not count.
+            attempts: how often to look on the DHT for more.
+
+        Returns:
+            A list of `result` (`exist`), `nickname`, `position`, `global_id` and `idurl`; at most
+            32.
+        """
+        result: list[Any] = self.ask("user_observe", {"nickname": nickname, "attempts": attempts})
+        return result
+
     def dht_node_find(self, *, node_id_64: str | None = None, layer_id: int = 0) -> dict[str, Any]:
         """Find the DHT nodes closest to an id, or to a random place.
 

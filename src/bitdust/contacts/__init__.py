@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from bitdust.contacts.nicknames import CHANGED as NICKNAME_CHANGED
+from bitdust.contacts.nicknames import MAX_ATTEMPTS as MAX_NICKNAME_ATTEMPTS
+from bitdust.contacts.nicknames import Nicknames, own_nickname
+from bitdust.contacts.nicknames_claims import Holder, clean_nickname
 from bitdust.contacts.person import MAX_PERSON_NAME, NameLookup, find_person, parse_address
 from bitdust.contacts.ports import PeerPort
 
 __all__ = [
+    "MAX_NICKNAME_ATTEMPTS",
     "MAX_PERSON_NAME",
+    "NICKNAME_CHANGED",
+    "Holder",
     "NameLookup",
+    "Nicknames",
     "PeerPort",
+    "clean_nickname",
     "find_person",
+    "own_nickname",
     "parse_address",
 ]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -104,12 +104,15 @@ class _Search:
         self.want = want
         self.endpoints: set[tuple[str, int]] = set()
         self.nodes: set[bytes] = set()
-        self.denied: set[bytes] = set()
         self.found: dict[bytes, Holder] = {}
 
     @property
+    def is_satisfied(self) -> bool:
+        return len(self.found) >= self.want
+
+    @property
     def is_over(self) -> bool:
-        return len(self.found) >= self.want or len(self.endpoints) >= MAX_ASKED
+        return self.is_satisfied or len(self.endpoints) >= MAX_ASKED
 
 
 class Nicknames:
@@ -169,8 +172,9 @@ class Nicknames:
         Raises:
             InvalidName: it cannot be a nickname.
         """
-        self._take(clean_nickname(name))
+        clean = clean_nickname(name)
         self._sessions.handle(CLAIM_METHOD, self._answer)
+        self._take(clean)
 
     async def stop(self) -> None:
         """Announce it no longer; it fades within 45 minutes, and nobody proves it meanwhile."""
@@ -229,6 +233,22 @@ class Nicknames:
             found = [*found[: MAX_HOLDERS - 1], self._myself()]
         return sorted(found, key=lambda holder: holder.node_id)
 
+    async def find_one(self, name: str) -> IdentityDocument | None:
+        """The only holder of a nickname; None when nobody is found.
+
+        Raises:
+            InvalidName: it cannot be a nickname, or several people hold it.
+            DhtError: the DHT is not running.
+        """
+        found = await self._find(clean_nickname(name), 1, MAX_HOLDERS)
+        if len(found) > 1:
+            named = ", ".join(holder.global_id for holder in found[:5])
+            raise InvalidName(
+                f"{len(found)} people hold the nickname {name.strip()!r}",
+                hint=f"name one by the address: {named}",
+            )
+        return await self._resolve(found[0].idurl) if found else None
+
     # --- the own nickname ---------------------------------------------------------------------
 
     def _take(self, name: str) -> None:
@@ -271,7 +291,8 @@ class Nicknames:
         search = _Search(name, want)
         search.nodes.add(self._document().node_id)
         ends = self._clock.monotonic() + SEARCH_DEADLINE
-        await self._ask_all([self._ask_again(search, holder) for holder in self._known(name)])
+        again = [self._ask_again(search, holder) for holder in self._known(name)]
+        await self._ask_all(search, again)
         topic = nickname_topic(matching_form(name), self._dht.network)
         for _ in range(max(1, min(attempts, MAX_ATTEMPTS))):
             left = ends - self._clock.monotonic()
@@ -293,12 +314,18 @@ class Nicknames:
                 return
             group = endpoints[start : start + MAX_CONCURRENT]
             search.endpoints.update(group)
-            await self._ask_all([self._ask_endpoint(search, endpoint) for endpoint in group])
+            await self._ask_all(search, [self._ask_endpoint(search, place) for place in group])
 
-    async def _ask_all(self, questions: list[Any]) -> None:
-        tasks = [asyncio.ensure_future(question) for question in questions]
+    async def _ask_all(
+        self, search: _Search, questions: Iterable[Coroutine[Any, Any, None]]
+    ) -> None:
+        tasks = [asyncio.create_task(question, name="ask nickname") for question in questions]
+        waiting = set(tasks)
         try:
-            await asyncio.gather(*tasks)
+            while waiting and not search.is_satisfied:
+                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
         finally:
             for task in tasks:
                 task.cancel()
@@ -306,8 +333,6 @@ class Nicknames:
 
     async def _ask_endpoint(self, search: _Search, endpoint: tuple[str, int]) -> None:
         host, port = endpoint
-        if search.is_over and len(search.found) >= search.want:
-            return
         try:
             document = await self._sessions.dial(Endpoint("tcp", host, port), timeout=ASK_TIMEOUT)
         except Misbehaviour:
@@ -334,28 +359,27 @@ class Nicknames:
                 async with response:
                     signed = response.decode(SignedClaim)
                 holder = await self._confirm(search.name, signed, response.document)
-        except PeerRefused:
+        except PeerRefused as exc:
             self.counts.refused += 1
-            self._forget(search, node_id)
+            if exc.reason == NotFound.code:
+                self._forget(search, node_id)
         except IntegrityError as exc:
             self.counts.forged += 1
             self._forget(search, node_id)
             log.info("false nickname claim dropped", node=node_id.hex(), reason=exc.message)
-        except (BitdustError, TimeoutError) as exc:
-            kind = "unreachable" if isinstance(exc, NetworkError | TimeoutError) else "unconfirmed"
-            setattr(self.counts, kind, getattr(self.counts, kind) + 1)
+        except (NetworkError, TimeoutError):
+            self.counts.unreachable += 1
         else:
             if holder is None:
                 self.counts.unconfirmed += 1
-                self._forget(search, node_id)
-            elif len(search.found) < search.want:
+            elif not search.is_satisfied:
                 search.found[node_id] = holder
                 self._remember(holder)
 
     async def _confirm(
         self, name: str, signed: SignedClaim, peer: IdentityDocument
     ) -> Holder | None:
-        """Who holds the name, or None if the address does not belong to the key that claims it.
+        """Who holds the name; None while nobody says whose address that is.
 
         Raises:
             IntegrityError: the claim is not what it says.
@@ -364,10 +388,11 @@ class Nicknames:
         claim = await loop.run_in_executor(self._pool, open_claim, signed, name, peer.public_key)
         try:
             document = await self._resolve(claim.idurl)
-        except BitdustError:
+        except BitdustError as exc:
+            log.info("nickname claim not confirmed", idurl=claim.idurl, reason=exc.message)
             return None
         if document.node_id != claim.node:
-            return None
+            raise IntegrityError("a nickname claim names somebody else's address")
         return Holder(claim.name, claim.node, str(document.idurl), str(document.global_id))
 
     # --- those met before ---------------------------------------------------------------------

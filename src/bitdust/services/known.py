@@ -25,7 +25,7 @@ SPECS = (
     Spec(
         "nodes_lookup",
         ("entangled_dht", "p2p_hookups"),
-        "Finds nodes through the DHT, and lets itself be found there.",
+        "Finds nodes and nicknames through the DHT, and lets itself be found there.",
     ),
     Spec(
         "keys_exchange",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from bitdust import __version__
-from bitdust.dht import identity_topic, layer_topic, owner_dht_key
+from bitdust.dht import layer_topic, owner_dht_key
 from bitdust.errors import BitdustError
 from bitdust.events import Event, EventScope
 from bitdust.identity import IdentityDocument, KeyRing
@@ -247,22 +247,3 @@ class HookupsPart(NodePart):
             await self._node.identities.add(document)
         except BitdustError as exc:
             log.warning("identity not taken", idurl=str(document.idurl), reason=exc.message)
-
-
-class LookupPart(NodePart):
-    """``service_nodes_lookup``: findable through the DHT, and finding others there."""
-
-    def __init__(self, node: Node) -> None:
-        super().__init__(node)
-        self._topic = b""
-
-    async def start(self) -> None:
-        node = self._node
-        self._topic = identity_topic(node.require_identity().node_id)
-        port = node.settings.get_int("services/tcp-connections/tcp-port")
-        node.require_dht().announce(self._topic, port)
-
-    async def stop(self) -> None:
-        if self._topic and self._node.dht is not None:
-            self._node.dht.withdraw(self._topic)
-        self._topic = b""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bitdust.services import Part
+from bitdust.wiring.finding import LookupPart
 from bitdust.wiring.ground import (
     DhtPart,
     GatewayPart,
     HookupsPart,
     IdentityServerPart,
     KeysPart,
-    LookupPart,
     NetworkPart,
     PropagatePart,
     ResponderPart,
@@ -48,7 +48,7 @@ def service_parts(node: Node) -> dict[str, Part]:
         "gateway": gateway,
         "identity_propagate": PropagatePart(node),
         "p2p_hookups": HookupsPart(node),
-        "nodes_lookup": LookupPart(node),
+        "nodes_lookup": LookupPart(node, gateway),
         "keys_exchange": KeyExchangePart(node, gateway),
         "supplier": SupplierPart(node, gateway),
         "customer": customer,

@@ -179,11 +179,6 @@ def inherited_settings() -> list[Setting]:
             ("sending-enabled", Bool(), True),
         ),
         *_kept(
-            "services/identity-propagate",
-            ("automatic-rotate-enabled", Bool(), True),
-            ("health-check-interval-seconds", Int(), 300),
-        ),
-        *_kept(
             "services/identity-server",
             ("tcp-port", Port(), 6661),
         ),
@@ -220,10 +215,6 @@ def inherited_settings() -> list[Setting]:
             ("port", String(), ""),
             ("ssl", Bool(), False),
             ("username", String(), ""),
-        ),
-        *_kept(
-            "services/p2p-notifications",
-            ("enabled", Bool(), True),
         ),
         *_kept(
             "services/personal-messages",

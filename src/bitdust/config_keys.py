@@ -151,6 +151,18 @@ def _network() -> list[Setting]:
         ),
         Setting(f"{dht}/udp-port", Port(), 14441, "UDP port of the DHT node."),
         Setting(
+            f"{servers}/automatic-rotate-enabled",
+            Bool(),
+            True,
+            "Leave identity servers that are dead for others that are known.",
+        ),
+        Setting(
+            f"{servers}/health-check-interval-seconds",
+            Int(1, 86400),
+            300,
+            "How often the own identity servers are looked at; dead after three failures.",
+        ),
+        Setting(
             f"{servers}/known-servers",
             Items(),
             (),
@@ -203,6 +215,7 @@ def _switches() -> list[Setting]:
         "list-files": "Answer what the catalog holds, and run transfers.",
         "my-data": "Open the own files to the person and its programs.",
         "nodes-lookup": "Find nodes through the DHT, and be found there.",
+        "p2p-notifications": "Keep friends connected, and tell who of them comes and goes.",
         "p2p-hookups": "Remember the identities of nodes met.",
     }
     return [Setting(f"services/{name}/enabled", Bool(), True, text) for name, text in texts.items()]

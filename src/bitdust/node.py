@@ -19,7 +19,7 @@ from bitdust.api.listening import EventConsumers
 from bitdust.api.modelfeed import ModelFeed
 from bitdust.clock import Clock, Random
 from bitdust.config import Settings
-from bitdust.contacts import NameLookup, Nicknames, find_person, parse_address
+from bitdust.contacts import Friends, NameLookup, Nicknames, find_person, parse_address
 from bitdust.dht import Dht, identity_topic
 from bitdust.errors import (
     AlreadyExists,
@@ -31,6 +31,7 @@ from bitdust.errors import (
 )
 from bitdust.events import EventBus
 from bitdust.identity import (
+    FormerNames,
     IdentityCache,
     IdentityDocument,
     KeyRing,
@@ -45,7 +46,13 @@ from bitdust.services import ServiceRunner, Traffic, known_services
 from bitdust.sharing import KeyExchange
 from bitdust.storage import Files, Storage
 from bitdust.supply import CustomerService, SupplierService
-from bitdust.wiring import RECOVERING, service_parts
+from bitdust.wiring import (
+    RECOVERING,
+    complete_interrupted,
+    known_servers,
+    rotate,
+    service_parts,
+)
 from bitdust.world import RealWorld, World
 
 RECOVERY_WAIT = 30.0
@@ -87,10 +94,13 @@ class Node:
         self._names = self.world.names(self.pool)
         self._identities: IdentityCache | None = None
         self.identity: LocalIdentity | None = None
+        self.former_names = FormerNames(home)
+        """Names that other people left."""
         self.keys: KeyRing | None = None
         self.network: Network | None = None
         self.dht: Dht | None = None
         self.nicknames: Nicknames | None = None
+        self.friends: Friends | None = None
         self.key_exchange: KeyExchange | None = None
         self.supplier: SupplierService | None = None
         self.customer: CustomerService | None = None
@@ -119,6 +129,8 @@ class Node:
         self._changing = asyncio.Lock()
         self._stopping = asyncio.Event()
         self._restart = False
+        self._moves: set[asyncio.Task[IdentityDocument]] = set()
+        self._completing: asyncio.Task[None] | None = None
 
     # --- life --------------------------------------------------------------------------------
 
@@ -141,7 +153,11 @@ class Node:
 
     async def _start(self) -> None:
         self._identities = await IdentityCache.open(
-            self.home, client=self._names, clock=self.clock, pool=self.pool
+            self.home,
+            client=self._names,
+            clock=self.clock,
+            pool=self.pool,
+            events=self.events,
         )
         if has_identity(self.home):
             self.identity = await LocalIdentity.load(
@@ -159,6 +175,7 @@ class Node:
                 # a mistake in the settings is told at once; whatever else failed is tried again
                 raise failure
         self.services.watch()
+        self._completing = asyncio.create_task(complete_interrupted(self), name="rotation")
         if self._serve:
             await self._start_interfaces()
 
@@ -188,6 +205,10 @@ class Node:
                 await server.stop()
         self._http = self._websocket = None
         await self.models.close()
+        moving = [*self._moves, *([self._completing] if self._completing else [])]
+        for task in moving:
+            task.cancel()
+        await asyncio.gather(*moving, return_exceptions=True)
         await self.services.close()
         self.identity = None
         if self._identities is not None:
@@ -223,9 +244,7 @@ class Node:
             network = self.require_network()
         kept = [node_id for node_id, status in network.statuses().items() if status.kept]
         for node_id in network.statuses():
-            network.disconnect(node_id)
-        for node_id in kept:
-            network.keep(node_id)
+            network.renew(node_id)
         ends = self.clock.monotonic() + RECONNECT_WAIT
         while True:
             online = [n for n in kept if network.status(n).state is ContactState.ONLINE]
@@ -297,10 +316,7 @@ class Node:
                     hint="erase it first, or use another home",
                 )
             branch = "services/identity-propagate"
-            chosen = list(servers) or [
-                *self.settings.get_items(f"{branch}/preferred-servers"),
-                *self.settings.get_items(f"{branch}/known-servers"),
-            ]
+            chosen = list(servers) or known_servers(self)
             if not chosen:
                 raise InvalidInput(
                     "no identity server is known",
@@ -356,6 +372,45 @@ class Node:
         if storage is not None:
             await storage.wait_recovered(RECOVERY_WAIT)
         return identity
+
+    async def rotate_identity(self) -> IdentityDocument:
+        """Move this node's person to another address, on another identity server if there is one.
+
+        Whoever stops waiting does not stop it.
+
+        Returns:
+            The document before.
+
+        Raises:
+            NoIdentity: there is no identity yet.
+            IdentityServerError, NameTaken: no server can take the address; nothing changed.
+        """
+        return await self._change_sources(move=True)
+
+    async def replace_sources(self, dead: Sequence[IDURL]) -> IdentityDocument:
+        """Give up sources whose servers are dead; the rest as ``rotate_identity``."""
+        return await self._change_sources(move=False, dead=dead)
+
+    async def _change_sources(self, *, move: bool, dead: Sequence[IDURL] = ()) -> IdentityDocument:
+        async def change() -> IdentityDocument:
+            async with self._changing:
+                return await rotate(self, move=move, dead=dead)
+
+        task = asyncio.create_task(change(), name="rotate identity")
+        self._moves.add(task)
+        task.add_done_callback(self._moved)
+        return await asyncio.shield(task)
+
+    def _moved(self, task: asyncio.Task[IdentityDocument]) -> None:
+        self._moves.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.warning("identity servers not changed", reason=str(task.exception()))
+
+    def current_name(self, name: GlobalID) -> GlobalID:
+        """The name somebody has now who had, or also has, another one."""
+        if self.identity is not None and name in self.identity.other_names:
+            return self.identity.global_id
+        return self.former_names.current(name)
 
     async def erase_identity(self, erase_private_key: bool) -> None:
         """Stop what needs the identity and remove it.
@@ -444,6 +499,18 @@ class Node:
         if self.nicknames is None:
             raise self._off("finding people by nickname", "nodes_lookup")
         return self.nicknames
+
+    def require_friends(self) -> Friends:
+        """The friends and their presence.
+
+        Raises:
+            NoIdentity: there is no identity yet.
+            ServiceOff: it is switched off.
+        """
+        self.require_identity()
+        if self.friends is None:
+            raise self._off("the list of friends", "p2p_notifications")
+        return self.friends
 
     def require_key_exchange(self) -> KeyExchange:
         """Keys to other people, and theirs.

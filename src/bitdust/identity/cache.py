@@ -119,11 +119,15 @@ class IdentityCache:
         now = self._clock.now()
         return await self._run(lambda: self._store.by_node(node_id, now))
 
-    async def former_names(self, document: IdentityDocument) -> tuple[IDURL, ...]:
-        """Addresses that a name server once confirmed for this person and that it has left."""
-        texts = await self._run(lambda: self._store.confirmed_names(document.node_id))
-        places = (IDURL.parse(text) for text in texts)
-        return tuple(place for place in places if place not in document.sources)
+    async def confirmed_names(self, node_id: bytes) -> tuple[IDURL, ...]:
+        """Addresses of a key that name servers confirmed, those that it left included."""
+        texts = await self._run(lambda: self._store.confirmed_names(node_id))
+        return tuple(IDURL.parse(text) for text in texts)
+
+    async def other_names(self, document: IdentityDocument) -> tuple[IDURL, ...]:
+        """Confirmed addresses of a person besides the present one."""
+        names = await self.confirmed_names(document.node_id)
+        return tuple(place for place in names if place != document.idurl)
 
     async def resolve(
         self, idurl: IDURL, max_age: float = DEFAULT_MAX_AGE, *, replace: bool = False

@@ -35,6 +35,8 @@ from bitdust.identity.secretfile import (
 from bitdust.ids import IDURL, check_username
 
 LOCAL_FILE = Path("metadata") / "localidentity"
+ROTATION_NOTE = Path("metadata") / "localidentity.rotating"
+"""The document before a change of sources that is not completed yet."""
 
 
 def has_identity(home: Path) -> bool:
@@ -128,6 +130,27 @@ def store_document(home: Path, document: IdentityDocument) -> None:
     write_secret(path, document.to_xml())
 
 
+def store_note(home: Path, before: IdentityDocument) -> None:
+    """Note that the sources are about to change."""
+    path = home / ROTATION_NOTE
+    make_private_directory(path.parent)
+    write_secret(path, before.to_xml())
+
+
+def read_note(home: Path) -> IdentityDocument | None:
+    """The document before a change of sources that was not completed, None when there is none."""
+    try:
+        return IdentityDocument.parse(read_secret(home / ROTATION_NOTE, MAX_DOCUMENT_SIZE))
+    except (NotFound, IntegrityError):
+        return None
+
+
+def remove_note(home: Path) -> None:
+    """The change is complete."""
+    remove_file(home / ROTATION_NOTE)
+
+
 def remove_document(home: Path) -> None:
     """Remove the document from the home."""
+    remove_file(home / ROTATION_NOTE)
     remove_file(home / LOCAL_FILE)

@@ -33,10 +33,13 @@ from bitdust.identity.document import (
 from bitdust.identity.identityhome import (
     keep_recovered_key,
     read_home,
+    read_note,
     refuse_second,
     remove_document,
+    remove_note,
     source_idurls,
     store_document,
+    store_note,
     take_or_make_key,
 )
 from bitdust.identity.masterkey import erase_master_key
@@ -109,13 +112,10 @@ class LocalIdentity:
         return self._document.node_id
 
     @property
-    def former(self) -> tuple[IDURL, ...]:
-        """Addresses that this person left, the newest first."""
-        return former_sources(self._document)
-
-    def is_own_name(self, name: GlobalID) -> bool:
-        """Whether a name is one of this person's, of now or from before."""
-        return any(name == place.global_id for place in (*self._document.sources, *self.former))
+    def other_names(self) -> tuple[GlobalID, ...]:
+        """Names of this person besides the present one: on other sources, and from before."""
+        places = (*self._document.sources[1:], *former_sources(self._document))
+        return tuple(place.global_id for place in places)
 
     @property
     def pending(self) -> tuple[IDURL, ...]:
@@ -406,6 +406,8 @@ class LocalIdentity:
     async def take_sources(self, sources: Sequence[IDURL]) -> IdentityDocument:
         """Make ``sources`` the own ones, in the home first; ``publish`` brings them to servers.
 
+        From here on ``unfinished`` tells of it, after a restart too, until ``finish_rotation``.
+
         Returns:
             The document that was in force before.
 
@@ -414,9 +416,28 @@ class LocalIdentity:
         """
         async with self._changing:
             old = self._document
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self._pool, store_note, self._home, old)
             revision = max(old.revision, self._floor) + 1
             await self._replace(self._moved(tuple(sources), revision))
             return old
+
+    async def unfinished(self) -> IdentityDocument | None:
+        """The document before a change of sources that is not completed, None if there is none."""
+        loop = asyncio.get_running_loop()
+        before = await loop.run_in_executor(self._pool, read_note, self._home)
+        if before is None or before.sources == self._document.sources:
+            return None
+        return before
+
+    async def finish_rotation(self) -> None:
+        """All that had to follow the change of sources has followed.
+
+        Raises:
+            LocalFileError: the note of it cannot be removed.
+        """
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._pool, remove_note, self._home)
 
     def _moved(self, sources: tuple[IDURL, ...], revision: int) -> IdentityDocument:
         extras = extras_after(self._document, sources)

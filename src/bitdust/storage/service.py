@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import structlog
 
 from bitdust.clock import Clock, Random
-from bitdust.crypto import PrivateKey
-from bitdust.errors import BitdustError, NotFound, ServiceOff, TooFewSuppliers
+from bitdust.errors import AlreadyExists, BitdustError, NotFound, ServiceOff, TooFewSuppliers
 from bitdust.events import Event, EventBus
-from bitdust.ids import KeyID, RemotePath
+from bitdust.ids import GlobalID, KeyID, RemotePath
 from bitdust.pool import in_pool
-from bitdust.storage.catalog.catalog import Catalog
+from bitdust.storage.catalog.catalog import Catalog, Transaction
 from bitdust.storage.catalog.schema import CatalogDamaged
 from bitdust.storage.catalog.types import (
     JobKind,
@@ -32,15 +32,18 @@ from bitdust.storage.formats.repair import acknowledgements_needed
 from bitdust.storage.formats.seal import MAX_PAYLOAD
 from bitdust.storage.jobs import DOWNLOAD, UPLOAD, Job, JobQueue
 from bitdust.storage.jobwork import JobWork, Parts
-from bitdust.storage.ports import Keys, StorageClient, Suppliers
+from bitdust.storage.ports import Keys, Secret, StorageClient, Suppliers
 from bitdust.storage.transfer.blockwriter import OwnerKey
 from bitdust.storage.transfer.fetch import BlockFetcher, StoredBlock
 from bitdust.storage.transfer.spread import NodeID, Spreader
 from bitdust.storage.upkeep.blockstore import BlockIndex
 from bitdust.storage.upkeep.care import Caretaker
+from bitdust.storage.upkeep.compacting import Compactor
+from bitdust.storage.upkeep.envelope import PLAIN, Envelope
 from bitdust.storage.upkeep.inspection import Inspector
 from bitdust.storage.upkeep.journalsync import JournalSync
 from bitdust.storage.upkeep.recovery import Recovery
+from bitdust.storage.upkeep.sweeping import Sweeper
 
 UPLOADS_AT_ONCE = 1
 DOWNLOADS_AT_ONCE = 2
@@ -69,6 +72,9 @@ class Storage(JobWork):
         events: told what happens; listened to for suppliers that come and go.
         clock, random: time and chance.
         pool: for everything that blocks.
+        envelope: around the segments of the journal.
+        other_names: of the same person, of now or from before; what is under them in the catalog
+            becomes that of the master key's owner.
     """
 
     def __init__(
@@ -82,7 +88,11 @@ class Storage(JobWork):
         clock: Clock,
         random: Random,
         pool: Executor,
+        envelope: Envelope = PLAIN,
+        other_names: Sequence[GlobalID] = (),
     ) -> None:
+        self._envelope = envelope
+        self._other_names = tuple(other_names)
         self._path = path
         self.master = master
         self._keys = keys
@@ -145,6 +155,8 @@ class Storage(JobWork):
 
         def prepare() -> tuple[int, list[JobRow]]:
             with catalog.transaction() as tx:
+                for name in self._other_names:
+                    rename(tx, name, self.master.owner)
                 ref = tx.ensure_key(self.master, now)
                 tx.interrupt_jobs(now)
                 tx.remove_jobs(now - KEEP_JOBS)
@@ -158,12 +170,25 @@ class Storage(JobWork):
         spreader = Spreader(self._client, self.suppliers, self.clock)
         fetcher = BlockFetcher(self._client, self.clock, self.pool, self._is_online, self._amiss)
         journal = JournalSync(
-            catalog, owner, journal_id, spreader, self.clock, self._random, self.pool
+            catalog,
+            owner,
+            journal_id,
+            spreader,
+            self.clock,
+            self._random,
+            self.pool,
+            self._envelope,
         )
+        compactor = Compactor(
+            catalog, owner, journal, spreader, self.clock, self._random, self.pool
+        )
+        sweeper = Sweeper(catalog, self.pool)
         care = Caretaker(
             catalog,
             blocks,
             journal,
+            compactor,
+            sweeper,
             fetcher,
             self._client,
             self.suppliers,
@@ -180,7 +205,7 @@ class Storage(JobWork):
             self._random,
             self.pool,
         )
-        self._parts = Parts(catalog, blocks, journal, fetcher, spreader, care, inspector)
+        self._parts = Parts(catalog, blocks, journal, fetcher, spreader, care, inspector, sweeper)
         care.start()
         inspector.start()
         care.wake()
@@ -200,6 +225,7 @@ class Storage(JobWork):
                 self.clock,
                 self.pool,
                 self._recovering,
+                self._envelope,
             )
             try:
                 if not any(self.suppliers.positions()):
@@ -250,10 +276,16 @@ class Storage(JobWork):
             raise ServiceOff(self._off, hint="try again in a moment; see `bitdust supplier list`")
         return self._parts
 
+    def rekey(self) -> None:
+        """The secret of the master key changed: what is sent from now on is locked under it."""
+        if self._parts is not None:
+            journal = self._parts.journal
+            journal.rekey(self._derive(journal.owner.ref, self._keys.private(self.master)))
+
     # --- keys and suppliers ------------------------------------------------------------------
 
     @staticmethod
-    def _derive(ref: int, key: PrivateKey) -> OwnerKey:
+    def _derive(ref: int, key: Secret) -> OwnerKey:
         return OwnerKey(ref, key.derive(_KEK), key.derive(_CHUNK_KEY))
 
     async def owner_key(self, key_id: KeyID) -> OwnerKey:
@@ -273,6 +305,18 @@ class Storage(JobWork):
                 return tx.ensure_key(key_id, self.clock.now())
 
         return self._derive(await in_pool(self.pool, ensure), private)
+
+    async def rename_owner(self, old: GlobalID, new: GlobalID) -> None:
+        """Follow another person, whose keys the catalog may have, to a new name."""
+        if self._parts is None:
+            return
+        catalog = self._parts.catalog
+
+        def follow() -> None:
+            with catalog.transaction() as tx:
+                rename(tx, old, new)
+
+        await in_pool(self.pool, follow)
 
     def _is_online(self, node: NodeID) -> bool:
         positions = self.suppliers.positions()
@@ -310,6 +354,9 @@ class Storage(JobWork):
         catalog = self.parts.catalog
         try:
             remote = RemotePath.parse(row.remote_path)
+            if remote.key_id.owner in self._other_names:
+                key_id = replace(remote.key_id, owner=self.master.owner)
+                remote = replace(remote, key_id=key_id)
             path_id = str(catalog.path_of(row.item)[1]) if row.item is not None else ""
         except BitdustError as exc:
             log.warning("job not taken up again", job=row.id, reason=exc.message)
@@ -400,3 +447,11 @@ class Storage(JobWork):
             reason=job.error.message if job.error else "",
         )
         self._wake_care()
+
+
+def rename(tx: Transaction, old: GlobalID, new: GlobalID) -> None:
+    """Give what is under one name of a person to another; two with files of their own stay two."""
+    try:
+        tx.rename_owner(old, new)
+    except AlreadyExists as exc:
+        log.warning("catalog not renamed", old=str(old), new=str(new), reason=exc.message)

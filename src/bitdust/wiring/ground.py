@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import TYPE_CHECKING
 
 import structlog
 
 from bitdust import __version__
 from bitdust.dht import layer_topic, owner_dht_key
-from bitdust.errors import BitdustError
-from bitdust.events import Event, EventScope
-from bitdust.identity import IdentityDocument, KeyRing
+from bitdust.identity import KeyRing
 from bitdust.network import Endpoint, Handler, Network, Transport
 from bitdust.servers import NameHost
 from bitdust.services import ServicePort
 from bitdust.stun import LAYER_STUN, StunResponder
+from bitdust.wiring.names import NameKeeper
 from bitdust.wiring.part import NodePart
+from bitdust.wiring.rotating import reload_keys
 
 if TYPE_CHECKING:
     from bitdust.node import Node
-
-PUBLISH_PAUSE = 60.0
-"""Seconds between attempts to reach name servers that were away."""
 
 log = structlog.get_logger(component="node")
 
@@ -42,10 +38,10 @@ class KeysPart(NodePart):
         node = self._node
         identity = node.require_identity()
         keys = KeyRing(node.home, identity.global_id, identity.key, node.clock)
-        await asyncio.get_running_loop().run_in_executor(node.pool, keys.reload)
+        node.keys = keys
+        await asyncio.get_running_loop().run_in_executor(node.pool, reload_keys, node)
         for problem in keys.problems.values():
             log.warning("key not loaded", problem=problem)
-        node.keys = keys
 
     async def stop(self) -> None:
         self._node.keys = None
@@ -186,64 +182,19 @@ class GatewayPart(NodePart):
         return ServicePort(self._node.require_network(), self._node.traffic, self._taken)
 
 
-class PropagatePart(NodePart):
-    """``service_identity_propagate``: brings the document to name servers that were away."""
-
-    async def start(self) -> None:
-        self._run(self._publish(), "publish identity")
-
-    async def stop(self) -> None:
-        await self._end()
-
-    def healthy(self) -> bool:
-        identity = self._node.identity
-        return identity is not None and len(identity.pending) < len(identity.document.sources)
-
-    async def _publish(self) -> None:
-        identity = self._node.require_identity()
-        while True:
-            if identity.pending:
-                with contextlib.suppress(BitdustError):
-                    await identity.publish()
-            await self._node.clock.sleep(PUBLISH_PAUSE)
-
-
 class HookupsPart(NodePart):
-    """``service_p2p_hookups``: remembers the identities of nodes it meets."""
+    """``service_p2p_hookups``: remembers the identities of nodes it meets, and follows them."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, gateway: GatewayPart) -> None:
         super().__init__(node)
-        self._events: EventScope | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._gateway = gateway
+        self._names: NameKeeper | None = None
 
     async def start(self) -> None:
-        self._events = EventScope(self._node.events)
-        self._events.on_event(self._on_event)
+        self._names = NameKeeper(self._node, self._gateway.port(), self._node.former_names)
+        self._names.start()
 
     async def stop(self) -> None:
-        if self._events is not None:
-            self._events.close()
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    def _on_event(self, event: Event) -> None:
-        network = self._node.network
-        if event.event_id != "node-connected" or network is None:
-            return
-        try:
-            node_id = bytes.fromhex(str(event.data.get("node_id", "")))
-        except ValueError:  # anybody with access to the API can send an event of that name
-            return
-        document = network.document_of(node_id)
-        if document is not None:
-            task = asyncio.create_task(self._remember(document), name="remember identity")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-
-    async def _remember(self, document: IdentityDocument) -> None:
-        try:
-            await self._node.identities.add(document)
-        except BitdustError as exc:
-            log.warning("identity not taken", idurl=str(document.idurl), reason=exc.message)
+        names, self._names = self._names, None
+        if names is not None:
+            await names.stop()

@@ -13,12 +13,12 @@ from bitdust.wiring.ground import (
     IdentityServerPart,
     KeysPart,
     NetworkPart,
-    PropagatePart,
     ResponderPart,
     TcpPart,
 )
 from bitdust.wiring.part import NodePart
-from bitdust.wiring.people import KeyExchangePart
+from bitdust.wiring.people import FriendsPart, KeyExchangePart
+from bitdust.wiring.propagating import PropagatePart
 from bitdust.wiring.storing import (
     CatalogPart,
     CustomerPart,
@@ -47,8 +47,9 @@ def service_parts(node: Node) -> dict[str, Part]:
         "identity_server": IdentityServerPart(node),
         "gateway": gateway,
         "identity_propagate": PropagatePart(node),
-        "p2p_hookups": HookupsPart(node),
+        "p2p_hookups": HookupsPart(node, gateway),
         "nodes_lookup": LookupPart(node, gateway),
+        "p2p_notifications": FriendsPart(node, gateway),
         "keys_exchange": KeyExchangePart(node, gateway),
         "supplier": SupplierPart(node, gateway),
         "customer": customer,

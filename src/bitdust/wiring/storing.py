@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
 
+from bitdust.contacts import KEYS_BACK
 from bitdust.dht import LAYER_SUPPLIERS, layer_topic
 from bitdust.errors import BitdustError, TooFewSuppliers
 from bitdust.events import Event, EventScope
@@ -14,6 +16,7 @@ from bitdust.storage import Files, KeySafe, Storage
 from bitdust.supply import CustomerService, FragmentStore, SupplierService
 from bitdust.wiring.ground import GatewayPart
 from bitdust.wiring.part import NodePart
+from bitdust.wiring.rotating import reload_keys
 
 if TYPE_CHECKING:
     from bitdust.node import Node
@@ -184,6 +187,7 @@ class CatalogPart(NodePart):
             node.clock,
             node.random,
             node.pool,
+            other_names=node.require_identity().other_names,
         )
         node.storage = storage
         # whoever had suppliers had a catalog: one that is gone is looked for, not begun anew
@@ -235,8 +239,9 @@ class KeySafePart(NodePart):
             node.files,
             node.home / "keys",
             node.home / "temp" / "keys",
-            node.require_keys().reload,
+            partial(reload_keys, node),
         )
+        safe.on_restored = lambda: node.events.publish(KEYS_BACK)
         safe.start()
         self._events = EventScope(node.events)
         self._events.on_event(self._on_event)
@@ -249,5 +254,6 @@ class KeySafePart(NodePart):
             await safe.stop()
 
     def _on_event(self, event: Event) -> None:
-        if event.event_id.startswith("key-") and self._safe is not None:
+        kinds = ("key-", "friend-added", "friend-removed")
+        if event.event_id.startswith(kinds) and self._safe is not None:
             self._safe.changed()

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from bitdust.api.blocking import in_pool
 from bitdust.api.envelope import Answer
-from bitdust.api.registry import DELETE, GET, POST, operation
+from bitdust.api.parameters import Person, Range
+from bitdust.api.registry import DELETE, GET, POST, PUT, operation
 
 if TYPE_CHECKING:
     from bitdust.api.node import Node
 from bitdust.ids import KeyID
 
 _SIGNATURE_FLAGS = ("include_signature", "generate_signature")
+_MAX_TIMEOUT = 3600.0
 
 
 @operation(GET("/key/get/v1"), cli="key get", ignored=_SIGNATURE_FLAGS)

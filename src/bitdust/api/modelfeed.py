@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from bitdust.api import files, keys, services
+from bitdust.api import files, friends, keys, services
 from bitdust.api.blocking import in_pool
 from bitdust.errors import BitdustError, InvalidInput
 from bitdust.events import Event, EventBus
@@ -56,6 +56,7 @@ class ModelFeed:
             "service": self._services,
             "key": self._keys,
             "online_status": self._online,
+            "correspondent": self._correspondents,
             "private_file": self._files,
             "remote_version": self._versions,
         }
@@ -137,7 +138,9 @@ class ModelFeed:
         elif kind.startswith("key-"):
             self._due.add("key")
         elif kind in ("node-connected", "node-disconnected"):
-            self._due.add("online_status")
+            self._due.update(("online_status", "correspondent"))
+        elif kind.startswith("friend-"):
+            self._due.update(("correspondent", "online_status"))
         elif kind.startswith(("backup-", "my-backup-index", "data-", "fragment-")):
             self._due.update(("private_file", "remote_version"))
         else:
@@ -213,7 +216,7 @@ class ModelFeed:
         if network is None:
             return {}
         found: Rows = {}
-        for node_id, status in network.statuses().items():
+        for node_id in network.statuses():
             document = network.document_of(node_id)
             if document is None:
                 continue
@@ -221,13 +224,17 @@ class ModelFeed:
             found[who] = {
                 "id": who,
                 "name": "OnlineStatus",
-                "state": "CONNECTED" if status.state.value == "online" else "OFFLINE",
+                "state": friends.contact_state(self._node, node_id),
                 "idurl": str(document.idurl),
                 "global_id": str(document.global_id),
                 "idhost": document.idurl.host,
                 "username": document.name,
             }
         return found
+
+    async def _correspondents(self) -> Rows:
+        rows = await friends.friends_list(self._node)
+        return {str(row["global_id"]): row for row in rows}
 
     async def _items(self) -> list[dict[str, Any]]:
         rows = (await files.files_list(self._node, recursive=True)).result

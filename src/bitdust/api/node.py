@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bitdust.clock import Clock, Random
     from bitdust.config import Settings
     from bitdust.contacts import Nicknames
+    from bitdust.contacts import Friends
     from bitdust.dht import Dht
     from bitdust.events import EventBus
     from bitdust.identity import IdentityCache, IdentityDocument, KeyRing, LocalIdentity
@@ -183,6 +184,20 @@ class Node(Protocol):
 
     def require_nicknames(self) -> Nicknames:
         """The own nickname, and finding others by theirs.
+
+        Raises:
+            NoIdentity: there is no identity yet.
+            ServiceOff: it is switched off or not up yet.
+        """
+        ...
+
+    @property
+    def friends(self) -> Friends | None:
+        """The friends and their presence, None when that is off."""
+        ...
+
+    def require_friends(self) -> Friends:
+        """The friends and their presence.
 
         Raises:
             NoIdentity: there is no identity yet.

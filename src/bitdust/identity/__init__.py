@@ -30,6 +30,12 @@ from bitdust.identity.namerules import check_publication
 from bitdust.identity.nameserver import NameServer, NameServerLimits
 from bitdust.identity.ratelimit import Rate, TokenBuckets
 from bitdust.identity.rotation import former_sources, source_change
+from bitdust.identity.secretfile import (
+    make_private_directory,
+    read_secret,
+    remove_file,
+    write_secret,
+)
 from bitdust.identity.survey import Survey
 
 __all__ = [
@@ -56,11 +62,15 @@ __all__ = [
     "has_identity",
     "has_master_key",
     "key_signature_message",
+    "make_private_directory",
     "master_key_locked",
     "parse_backup",
     "read_master_key",
+    "read_secret",
+    "remove_file",
     "sign_document",
     "source_change",
     "source_idurls",
     "write_master_key",
+    "write_secret",
 ]

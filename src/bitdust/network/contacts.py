@@ -63,6 +63,7 @@ class Contact:
         "dialling",
         "document",
         "keeper",
+        "keepers",
         "last_error",
         "links",
         "next_attempt",
@@ -83,6 +84,8 @@ class Contact:
         self.next_attempt = 0.0
         self.dialling: asyncio.Task[Connection] | None = None
         self.keeper: asyncio.Task[None] | None = None
+        self.keepers: set[object] = set()
+        """Who wants the connection kept; it is let go when the last one no longer does."""
         self.changed = asyncio.Event()
 
     @property

@@ -230,24 +230,47 @@ class Network:
             for connection in self._contacts.learn(document).links:
                 connection.learn(document)
 
-    def keep(self, node_id: NodeID) -> None:
-        """Stay connected to a node: connect now and whenever the connection is lost."""
+    def keep(self, node_id: NodeID, owner: object = None) -> None:
+        """Stay connected to a node: connect now and whenever the connection is lost.
+
+        Args:
+            owner: who wants it so, hashable; the node is kept as long as anybody does.
+        """
         contact = self._contacts.get(node_id)
+        if self._running and node_id != self._node_id:
+            contact.keepers.add(owner)
         if contact.keeper is None and self._running and node_id != self._node_id:
             contact.keeper = self._own(self._keep(contact))
 
-    def release(self, node_id: NodeID) -> None:
-        """Do not reconnect any more; a connection that is open stays open."""
+    def release(self, node_id: NodeID, owner: object = None) -> None:
+        """Do not reconnect for that owner any more; a connection that is open stays open."""
         contact = self._contacts.find(node_id)
-        if contact is not None and contact.keeper is not None:
+        if contact is None:
+            return
+        contact.keepers.discard(owner)
+        if not contact.keepers:
+            self._release(contact)
+
+    def _release(self, contact: Contact) -> None:
+        if contact.keeper is not None:
             contact.keeper.cancel()
             contact.keeper = None
             contact.next_attempt = 0.0
 
-    def disconnect(self, node_id: NodeID) -> None:
-        """Release a node and end its connections once their exchanges have ended."""
-        self.release(node_id)
+    def renew(self, node_id: NodeID) -> None:
+        """End the connections to a node as ``disconnect`` does, and make a new one if it is kept."""
         contact = self._contacts.find(node_id)
+        owners = set(contact.keepers) if contact is not None else set()
+        self.disconnect(node_id)
+        for owner in owners:
+            self.keep(node_id, owner)
+
+    def disconnect(self, node_id: NodeID) -> None:
+        """Release a node for all and end its connections once their exchanges have ended."""
+        contact = self._contacts.find(node_id)
+        if contact is not None:
+            contact.keepers.clear()
+            self._release(contact)
         for connection in list(contact.links) if contact is not None else ():
             connection.retire()
 

@@ -28,6 +28,11 @@ SPECS = (
         "Finds nodes and nicknames through the DHT, and lets itself be found there.",
     ),
     Spec(
+        "p2p_notifications",
+        ("p2p_hookups",),
+        "Keeps friends connected, and tells who of them comes and goes.",
+    ),
+    Spec(
         "keys_exchange",
         ("keys_registry", "p2p_hookups"),
         "Hands keys to other people and takes theirs.",

@@ -222,11 +222,11 @@ class ServicePort:
 
     def keep(self, node_id: NodeID) -> None:
         """See ``Network.keep``."""
-        self._network.keep(node_id)
+        self._network.keep(node_id, self)
 
     def release(self, node_id: NodeID) -> None:
         """See ``Network.release``."""
-        self._network.release(node_id)
+        self._network.release(node_id, self)
 
     def document_of(self, node_id: NodeID) -> IdentityDocument | None:
         """See ``Network.document_of``."""

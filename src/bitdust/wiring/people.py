@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bitdust.contacts import FriendBook, Friends
+from bitdust.events import EventScope
 from bitdust.services import ServicePort
 from bitdust.sharing import KeyExchange
 from bitdust.wiring.ground import GatewayPart
@@ -12,7 +14,43 @@ from bitdust.wiring.part import NodePart
 if TYPE_CHECKING:
     from bitdust.node import Node
 
+KEYS_FOLDER = "keys"
+"""Below the home; what lies there comes back to whoever recovers with the master key."""
 ACCEPT_KEYS = "services/keys-registry/accept-keys-from"
+
+
+class FriendsPart(NodePart):
+    """``service_p2p_notifications``: friends, and whether they are there."""
+
+    def __init__(self, node: Node, gateway: GatewayPart) -> None:
+        super().__init__(node)
+        self._gateway = gateway
+        self._port: ServicePort | None = None
+
+    async def start(self) -> None:
+        node = self._node
+        self._port = self._gateway.port()
+        friends = Friends(
+            self._port,
+            node.require_identity().node_id,
+            FriendBook(node.home / KEYS_FOLDER),
+            node.clock,
+            EventScope(node.events),
+            node.pool,
+        )
+        node.friends = friends
+        await friends.start()
+        node.name_lookups.insert(0, friends.named)
+
+    async def stop(self) -> None:
+        friends, self._node.friends = self._node.friends, None
+        if friends is not None:
+            if friends.named in self._node.name_lookups:
+                self._node.name_lookups.remove(friends.named)
+            await friends.stop()
+        if self._port is not None:
+            self._port.close()
+            self._port = None
 
 
 class KeyExchangePart(NodePart):
@@ -46,4 +84,7 @@ class KeyExchangePart(NodePart):
 
     def _accepts(self, node_id: bytes) -> bool:
         whom = self._node.settings.get_str(ACCEPT_KEYS)
-        return whom == "everybody"
+        friends = self._node.friends
+        return whom == "everybody" or (
+            whom == "friends" and friends is not None and friends.is_friend(node_id)
+        )

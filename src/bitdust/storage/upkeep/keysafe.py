@@ -52,6 +52,8 @@ class KeySafe:
         self._temp = temp
         self._reload = reload
         self._remote = RemotePath(storage.master, FOLDER_NAME)
+        self.on_restored: Callable[[], object] | None = None
+        """Called in the loop once key files came back."""
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -110,6 +112,8 @@ class KeySafe:
         await in_pool(self._storage.pool, self._clear)
         await self._files.file_download_start(self._remote, str(self._temp), wait_result=True)
         await in_pool(self._storage.pool, self._take, missing)
+        if self.on_restored is not None:
+            self.on_restored()
         log.info("keys brought back", count=len(missing))
 
     async def _missing(self) -> list[str]:

@@ -216,7 +216,6 @@ def _switches() -> list[Setting]:
         "my-data": "Open the own files to the person and its programs.",
         "nodes-lookup": "Find nodes through the DHT, and be found there.",
         "p2p-notifications": "Keep friends connected, and tell who of them comes and goes.",
-        "p2p-notifications": "Keep friends connected, and tell who of them comes and goes.",
         "p2p-hookups": "Remember the identities of nodes met.",
     }
     return [Setting(f"services/{name}/enabled", Bool(), True, text) for name, text in texts.items()]

@@ -101,7 +101,6 @@ class Node:
         self.dht: Dht | None = None
         self.nicknames: Nicknames | None = None
         self.friends: Friends | None = None
-        self.friends: Friends | None = None
         self.key_exchange: KeyExchange | None = None
         self.supplier: SupplierService | None = None
         self.customer: CustomerService | None = None
@@ -500,18 +499,6 @@ class Node:
         if self.nicknames is None:
             raise self._off("finding people by nickname", "nodes_lookup")
         return self.nicknames
-
-    def require_friends(self) -> Friends:
-        """The friends and their presence.
-
-        Raises:
-            NoIdentity: there is no identity yet.
-            ServiceOff: it is switched off.
-        """
-        self.require_identity()
-        if self.friends is None:
-            raise self._off("the list of friends", "p2p_notifications")
-        return self.friends
 
     def require_friends(self) -> Friends:
         """The friends and their presence.

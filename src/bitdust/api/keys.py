@@ -150,3 +150,60 @@ async def key_erase(node: Node, key_id: KeyID) -> Answer:
     await in_pool(node, node.require_keys().erase, key_id)
     node.events.publish("key-erased", key_id=str(key_id))
     return Answer(message=f"the key {key_id} was erased")
+
+
+@operation(
+    PUT("/key/share/v1"),
+    POST("/key/share/v1"),
+    cli="key share",
+    aliases=dict.fromkeys(("trusted_global_id", "trusted_idurl", "trusted_id"), "trusted_user_id"),
+    ignored=("include_signature", "include_label"),
+    example={"key_id": "abcd1234$alice@server-a.com", "trusted_user_id": "bob@machine-b.net"},
+)
+async def key_share(
+    node: Node,
+    key_id: KeyID,
+    trusted_user_id: Person,
+    *,
+    include_private: bool = False,
+    timeout: Annotated[float, Range(0.1, _MAX_TIMEOUT)] = 10,
+) -> Answer:
+    """Hand a key to another person.
+
+    The key travels sealed for that person. Whoever has its private half reads what is encrypted
+    for it: think before you give it away, it cannot be taken back.
+
+    Args:
+        key_id: one of your keys, or one that its owner gave you.
+        trusted_user_id: who gets it; must be online.
+        include_private: with the private half, otherwise the public one only.
+        timeout: seconds, connecting included.
+
+    Returns:
+        `key_id`, `global_id`, `idurl`, `include_private`, and `known`: whether they had it before.
+
+    Raises:
+        NoIdentity: there is no identity yet.
+        NotFound: there is no such key or nobody is known by that name.
+        KeyProblem: its private half, or its owner's signature, is not here.
+        InvalidInput: it is an identity key, or you named yourself.
+        PeerUnreachable: the person is not online now.
+        PeerRefused: the person does not take it, with the reason.
+
+    Source: BitDust API, third generation, key_share.
+    """
+    exchange = node.require_key_exchange()
+    node.require_keys().get(key_id)
+    document = await node.find_person(trusted_user_id)
+    known = await exchange.share(key_id, document, include_private, timeout)
+    half = "private" if include_private else "public"
+    return Answer(
+        {
+            "key_id": str(key_id),
+            "global_id": str(document.global_id),
+            "idurl": str(document.idurl),
+            "include_private": include_private,
+            "known": known,
+        },
+        message=f"the {half} key {key_id} was handed to {document.global_id}",
+    )

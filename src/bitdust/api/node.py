@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from bitdust.api.parameters import LocalPath, Target
     from bitdust.clock import Clock, Random
     from bitdust.config import Settings
-    from bitdust.contacts import Nicknames
-    from bitdust.contacts import Friends
+    from bitdust.contacts import Friends, Nicknames
     from bitdust.dht import Dht
     from bitdust.events import EventBus
     from bitdust.identity import IdentityCache, IdentityDocument, KeyRing, LocalIdentity

@@ -50,7 +50,6 @@ def service_parts(node: Node) -> dict[str, Part]:
         "p2p_hookups": HookupsPart(node, gateway),
         "nodes_lookup": LookupPart(node, gateway),
         "p2p_notifications": FriendsPart(node, gateway),
-        "p2p_notifications": FriendsPart(node, gateway),
         "keys_exchange": KeyExchangePart(node, gateway),
         "supplier": SupplierPart(node, gateway),
         "customer": customer,

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import structlog
 
 from bitdust.contacts import KEYS_BACK
-from bitdust.contacts import KEYS_BACK
 from bitdust.dht import LAYER_SUPPLIERS, layer_topic
 from bitdust.errors import BitdustError, TooFewSuppliers
 from bitdust.events import Event, EventScope
@@ -242,7 +241,6 @@ class KeySafePart(NodePart):
             node.home / "temp" / "keys",
             partial(reload_keys, node),
         )
-        safe.on_restored = lambda: node.events.publish(KEYS_BACK)
         safe.on_restored = lambda: node.events.publish(KEYS_BACK)
         safe.start()
         self._events = EventScope(node.events)

@@ -268,6 +268,7 @@ class Files:
                     tx.delete_item(found.item.id)
 
         await in_pool(self._storage.pool, delete)
+        await self._storage.parts.sweeper.run()
         self._storage.parts.care.wake()
         view = found.view()
         if found.label:

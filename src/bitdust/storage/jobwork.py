@@ -16,6 +16,7 @@ from bitdust.events import EventBus
 from bitdust.ids import KeyID
 from bitdust.pool import in_pool
 from bitdust.storage.catalog.catalog import Catalog, Transaction
+from bitdust.storage.catalog.schema import CatalogBusy
 from bitdust.storage.catalog.types import JobState, Progress, Version, VersionState, VersionStats
 from bitdust.storage.formats.repair import acknowledgements_needed, may_vanish
 from bitdust.storage.jobs import Job
@@ -30,6 +31,7 @@ from bitdust.storage.upkeep.blockstore import BlockIndex
 from bitdust.storage.upkeep.care import Caretaker
 from bitdust.storage.upkeep.inspection import Inspector
 from bitdust.storage.upkeep.journalsync import JournalSync
+from bitdust.storage.upkeep.sweeping import Sweeper
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class Parts:
     spreader: Spreader
     care: Caretaker
     inspector: Inspector
+    sweeper: Sweeper
 
 
 class JobWork:
@@ -94,7 +97,13 @@ class JobWork:
     @contextlib.asynccontextmanager
     async def _job_row(self, job: Job) -> AsyncIterator[None]:
         """Keeps the row of a job in step with it; a job that is interrupted stays running there."""
-        await in_pool(self.pool, self._mark_job, job, JobState.RUNNING)
+        while True:
+            try:
+                await in_pool(self.pool, self._mark_job, job, JobState.RUNNING)
+                break
+            except CatalogBusy:
+                # a version was deleted: an upload builds on what is left once it is taken away
+                await self.parts.sweeper.run()
         yield
         await in_pool(self.pool, self._mark_job, job, JobState.DONE)
 

@@ -53,9 +53,9 @@ RESUME_LOOK = 0.25
 KEEP_JOBS = 30 * 86400.0
 """Seconds for which finished jobs stay in the catalog."""
 
-_KEK = b"bitdust block kek v1"
+BLOCK_KEK = b"bitdust block kek v1"
 _CHUNK_KEY = b"bitdust chunk id v1"
-_JOURNAL_ID = b"bitdust journal id v1"
+JOURNAL_ID = b"bitdust journal id v1"
 
 log = structlog.get_logger(component="storage")
 
@@ -164,7 +164,7 @@ class Storage(JobWork):
 
         ref, rows = await in_pool(self.pool, prepare)
         master = self._keys.private(self.master)
-        journal_id = master.derive(_JOURNAL_ID, 16)
+        journal_id = master.derive(JOURNAL_ID, 16)
         owner = self._derive(ref, master)
         blocks = BlockIndex(catalog, self.suppliers, journal_id, self.events, self._wake_care)
         spreader = Spreader(self._client, self.suppliers, self.clock)
@@ -179,9 +179,7 @@ class Storage(JobWork):
             self.pool,
             self._envelope,
         )
-        compactor = Compactor(
-            catalog, owner, journal, spreader, self.clock, self._random, self.pool
-        )
+        compactor = Compactor(catalog, journal, spreader, self.clock, self._random, self.pool)
         sweeper = Sweeper(catalog, self.pool)
         care = Caretaker(
             catalog,
@@ -220,8 +218,8 @@ class Storage(JobWork):
             recovery = Recovery(
                 self._client,
                 self.suppliers.positions(),
-                master.derive(_JOURNAL_ID, 16),
-                master.derive(_KEK),
+                master.derive(JOURNAL_ID, 16),
+                master.derive(BLOCK_KEK),
                 self.clock,
                 self.pool,
                 self._recovering,
@@ -286,7 +284,7 @@ class Storage(JobWork):
 
     @staticmethod
     def _derive(ref: int, key: Secret) -> OwnerKey:
-        return OwnerKey(ref, key.derive(_KEK), key.derive(_CHUNK_KEY))
+        return OwnerKey(ref, key.derive(BLOCK_KEK), key.derive(_CHUNK_KEY))
 
     async def owner_key(self, key_id: KeyID) -> OwnerKey:
         """What uploads and downloads need of a key, which is entered if the catalog has none.

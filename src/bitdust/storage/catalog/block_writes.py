@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from bitdust.errors import AlreadyExists, IntegrityError, InvalidInput, NotInCatalog
-from bitdust.storage.catalog.blocks import BlockReads, block_record
+from bitdust.storage.catalog.blocks import UNUSED, BlockReads, block_record
 from bitdust.storage.catalog.items import require_hash
 from bitdust.storage.catalog.journal import (
     MAX_CHALLENGES,
@@ -257,31 +257,32 @@ class BlockWrites(Sink, BlockReads):
         )
         return self.db.changes()
 
-    def claim_reclaimable(self, limit: int = 100) -> list[BlockRow]:
+    def claim_reclaimable(
+        self, limit: int = 100, *, among: Sequence[int] | None = None
+    ) -> list[BlockRow]:
         """Blocks that nothing refers to, now dying: send the journal, delete their fragments from
         the suppliers, then call ``remove_blocks``.
 
-        Blocks of a key under which an upload runs are left alone. Those claimed before and not yet
-        removed are named again.
+        Blocks of a key under which an upload runs are left alone.
+
+        Args:
+            limit: at most so many.
+            among: look at these only, as ``reclaimable`` found them without holding up writers.
+
+        Returns:
+            All that are dying, ``limit`` at the most; those claimed before are named again.
         """
-        found = [
-            row[0]
-            for row in self.db.execute(
-                "SELECT b.number FROM blocks b WHERE b.state = 1 AND b.kind = 1"
-                " AND NOT EXISTS (SELECT 1 FROM chunks c WHERE c.number >= b.first"
-                "   AND c.number < b.first + b.chunks AND c.refs > 0)"
-                " AND b.key NOT IN (SELECT key FROM jobs WHERE state = 'running'"
-                "   AND kind = 'upload')"
-                " ORDER BY b.number LIMIT ?",
-                (limit,),
-            )
-        ]
+        if among is None:
+            found = self.reclaimable(limit)
+        else:
+            query = f"SELECT b.number FROM blocks b WHERE b.number = ? AND {UNUSED}"  # noqa: S608
+            found = [row[0] for row in self.db.executemany(query, ((one,) for one in among))]
         if found:
             self.db.executemany(
                 "UPDATE blocks SET state = 2 WHERE number = ?", ((number,) for number in found)
             )
             self._journal(BlocksDropped(encode_numbers(found)))
-        return self.unsettled_blocks(BlockState.DYING)[:limit]
+        return self.unsettled_blocks(BlockState.DYING, limit=limit)
 
     def abandon_blocks(self, job: int) -> list[int]:
         """Give up the blocks a job has open: they are dying from now on.

@@ -30,6 +30,14 @@ BLOCK_COLUMNS: Final = (
 )
 
 
+UNUSED: Final = (
+    "b.state = 1 AND b.kind = 1 AND NOT EXISTS (SELECT 1 FROM chunks c WHERE c.number >= b.first"
+    " AND c.number < b.first + b.chunks AND c.refs > 0)"
+    " AND b.key NOT IN (SELECT key FROM jobs WHERE state = 'running' AND kind = 'upload')"
+)
+"""A stored block that nothing refers to, and that no upload may be counting on."""
+
+
 def to_block(row: Any) -> BlockRow:
     """A block from its ``BLOCK_COLUMNS``."""
     number, block_id, key, kind, state, *rest = row
@@ -75,8 +83,15 @@ class BlockReads(Source):
                 )
             ]
 
-    def unsettled_blocks(self, state: BlockState, job: int | None = None) -> list[BlockRow]:
-        """Blocks that are open, or dying; of one job or of all."""
+    def unsettled_blocks(
+        self,
+        state: BlockState,
+        job: int | None = None,
+        *,
+        after: int = 0,
+        limit: int | None = None,
+    ) -> list[BlockRow]:
+        """Blocks that are open, or dying; of one job or of all; with numbers above ``after``."""
         if state == BlockState.STORED:
             raise InvalidInput("stored blocks are settled")
         with self._using() as db:
@@ -84,10 +99,41 @@ class BlockReads(Source):
                 to_block(row)
                 for row in db.execute(
                     f"SELECT {BLOCK_COLUMNS} FROM blocks b WHERE b.state = ?1 AND b.state != 1"  # noqa: S608
-                    " AND (?2 IS NULL OR b.job = ?2) ORDER BY b.number",
-                    (state, job),
+                    " AND b.number > ?3 AND (?2 IS NULL OR b.job = ?2) ORDER BY b.number LIMIT ?4",
+                    (state, job, after, -1 if limit is None else limit),
                 )
             ]
+
+    def reclaimable(self, limit: int = 100, *, after: int = 0) -> list[int]:
+        """Blocks above ``after`` that nothing refers to, rising; looks at all blocks.
+
+        Blocks of a key under which an upload runs are left out.
+        """
+        with self._using() as db:
+            return [
+                row[0]
+                for row in db.execute(
+                    f"SELECT b.number FROM blocks b WHERE b.number > ? AND {UNUSED}"  # noqa: S608
+                    " ORDER BY b.number LIMIT ?",
+                    (after, limit),
+                )
+            ]
+
+    def uploads_running(self) -> bool:
+        """Whether an upload runs, which may know blocks and items that nothing refers to."""
+        with self._using() as db:
+            query = "SELECT 1 FROM jobs WHERE state = 'running' AND kind = 'upload' LIMIT 1"
+            return db.execute(query).get is not None
+
+    def unstored_fragments(self) -> int:
+        """How many fragments of stored blocks are missing, lost or damaged."""
+        with self._using() as db:
+            return int(
+                db.execute(
+                    "SELECT count(*) FROM fragments f CROSS JOIN blocks b ON b.number = f.block"
+                    " WHERE f.state != 1 AND b.state = 1"
+                ).get
+            )
 
     def fragments(self, block: int) -> list[FragmentRow]:
         """The fragments of a block by position."""

@@ -93,11 +93,13 @@ class Catalog(Reads):
     """
 
     def __init__(self, path: Path, writer: apsw.Connection) -> None:
+        # releases: transactions that let something go, see ``Sink.released``
         self.path = path
         self._writer = writer
         self._turn = threading.Lock()
         self._owner: int | None = None
         self._synchronous = 2
+        self.releases = 0
         self._pool = threading.Lock()
         self._idle: list[apsw.Connection] = []
         self._closed = False
@@ -157,6 +159,7 @@ class Catalog(Reads):
                         tx = Transaction(self._writer, journaling=journaling)
                         yield tx
                         tx._finish()
+                    self.releases += tx.released
             finally:
                 self._owner = None
 

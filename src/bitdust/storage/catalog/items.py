@@ -185,6 +185,16 @@ class ItemReads(Source):
                 )
             }
 
+    def highest_orphan(self, key: int) -> int | None:
+        """One past the highest id that ``prune_some`` would look at, or None."""
+        with self._using() as db:
+            found: int | None = db.execute(
+                "SELECT o.item + 1 FROM orphans o CROSS JOIN items i ON i.id = o.item"
+                " WHERE i.key = ? ORDER BY o.item DESC LIMIT 1",
+                (key,),
+            ).get
+        return found
+
     def is_within(self, item: int, root: int) -> bool:
         """Whether ``item`` is ``root`` or below it."""
         with self._consistent() as db:

@@ -11,6 +11,7 @@ from bitdust.errors import InvalidInput, NotInCatalog
 from bitdust.ids import decode_name, encode_name
 from bitdust.storage.catalog.block_writes import BlockWrites
 from bitdust.storage.catalog.removal import RemovalWrites
+from bitdust.storage.catalog.schema import CatalogBusy
 from bitdust.storage.catalog.source import Source
 from bitdust.storage.catalog.stage import StageWrites
 from bitdust.storage.catalog.types import UNFINISHED, JobKind, JobRow, JobState, Progress
@@ -147,7 +148,20 @@ class JobWrites(BlockWrites, StageWrites, RemovalWrites, JobReads):
 
         Raises:
             NotInCatalog: no such job.
+            CatalogBusy: an upload cannot begin to run while a version that was deleted under its
+                key is still being taken away.
         """
+        if (
+            state == JobState.RUNNING
+            and self.db.execute(
+                "SELECT 1 FROM sweeps s JOIN jobs j ON j.key = s.key"
+                " WHERE j.id = ? AND j.kind = 'upload'",
+                (job,),
+            ).get
+        ):
+            raise CatalogBusy(
+                "a deleted version is still being taken away", hint="try again in a moment"
+            )
         self.db.execute(
             "UPDATE jobs SET updated = ?, state = coalesce(?, state),"
             " progress = coalesce(?, progress), error = coalesce(?, error),"
@@ -169,7 +183,8 @@ class JobWrites(BlockWrites, StageWrites, RemovalWrites, JobReads):
             if row.kind == JobKind.UPLOAD:
                 self.drop_stage(job)
                 self.abandon_blocks(job)
-                self.prune(row.key)
+                # what is left over is taken away by the caretaker
+                self.prune_some(row.key)
 
     def interrupt_jobs(self, updated: float) -> list[JobRow]:
         """At start: what ran when the program ended is pending again.

@@ -5,6 +5,7 @@ A segment under way is fixed: after a crash it is sent again under the same name
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Final
 
 from bitdust.errors import InvalidInput
@@ -14,6 +15,27 @@ from bitdust.storage.catalog.source import Sink, Source
 from bitdust.storage.catalog.types import OpenSegment
 
 MAX_SEALED: Final = 2 * MAX_SEGMENT
+_PACKED_ROW: Final = {
+    "items": 24,
+    "entries": 64,
+    "versions": 64,
+    "chunks": 44,
+    "blocks": 60,
+    "fragments": 300,
+}
+"""About how many bytes a row takes in a base, packed: mostly hashes, which no packer makes less."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """A part of the journal.
+
+    Args:
+        segments: how many. size: bytes of them, packed.
+    """
+
+    segments: int
+    size: int
 
 
 class OutboxReads(Source):
@@ -37,6 +59,53 @@ class OutboxReads(Source):
                 db.execute("SELECT name, value FROM meta WHERE name IN ('epoch', 'next_segment')")
             )
         return found["epoch"], found["next_segment"]
+
+    def journal_weights(self) -> tuple[Weight, Weight]:
+        """The base of the present epoch, and the changes sent since; segments still being sent are
+        left out."""
+        with self._consistent() as db:
+            found = dict(db.execute("SELECT name, value FROM meta"))
+            rows: Any = db.execute(
+                "SELECT CAST(substr(name, instr(name, '-') + 1) AS INTEGER) < ?1, count(*),"
+                " sum(payload) FROM blocks WHERE name != '' AND kind = 2 AND state = 1"
+                " AND CAST(name AS INTEGER) = ?2 GROUP BY 1",
+                (found["base_segments"], found["epoch"]),
+            )
+            parts = {bool(base): Weight(count, size) for base, count, size in rows}
+        return parts.get(True, Weight(0, 0)), parts.get(False, Weight(0, 0))
+
+    def journal_is_spread_otherwise(self, n: int) -> bool:
+        """Whether a segment of the present epoch was made for another number of suppliers."""
+        with self._using() as db:
+            return (
+                db.execute(
+                    "SELECT 1 FROM blocks WHERE name != '' AND kind = 2 AND state = 1"
+                    " AND suppliers != ? AND CAST(name AS INTEGER) ="
+                    " (SELECT value FROM meta WHERE name = 'epoch') LIMIT 1",
+                    (n,),
+                ).get
+                is not None
+            )
+
+    def stray_segments(self) -> list[int]:
+        """Blocks of an epoch that was begun and never adopted."""
+        with self._using() as db:
+            return [
+                row[0]
+                for row in db.execute(
+                    "SELECT number FROM blocks WHERE name != '' AND kind = 2 AND state != 2"
+                    " AND CAST(name AS INTEGER) >"
+                    " (SELECT value FROM meta WHERE name = 'epoch') ORDER BY number"
+                )
+            ]
+
+    def state_size(self) -> int:
+        """About how many bytes a base would have, packed; counts rows, so ask rarely."""
+        with self._consistent() as db:
+            return sum(
+                int(db.execute(f"SELECT count(*) FROM {table}").get) * size  # noqa: S608
+                for table, size in _PACKED_ROW.items()
+            )
 
     def outbox_size(self) -> int:
         """Bytes of records not yet safe at the suppliers."""
@@ -137,6 +206,7 @@ class OutboxWrites(Sink, OutboxReads):
         self._forget_outbox(outbox_seq)
         self.set_meta("epoch", epoch)
         self.set_meta("next_segment", segments)
+        self.set_meta("base_segments", segments)
         segments_kept: Any = self.db.execute(
             "SELECT number, name FROM blocks WHERE kind = 2 AND state != 2"
         ).fetchall()
@@ -145,6 +215,23 @@ class OutboxWrites(Sink, OutboxReads):
             "UPDATE blocks SET state = 2 WHERE number = ?", ((number,) for number in older)
         )
         return older
+
+    def begin_epoch(self) -> int:
+        """The number of an epoch that no segment was ever named after, for a compacted journal."""
+        epoch = max(self.meta("newest_epoch"), self.meta("epoch")) + 1
+        self.set_meta("newest_epoch", epoch)
+        return epoch
+
+    def drop_strays(self) -> int:
+        """Make the blocks of epochs that were never adopted dying; how many they are.
+
+        Call it only while no compacted journal is being sent.
+        """
+        strays = self.stray_segments()
+        self.db.executemany(
+            "UPDATE blocks SET state = 2 WHERE number = ?", ((number,) for number in strays)
+        )
+        return len(strays)
 
     def set_meta(self, name: str, value: int) -> None:
         """Set a counter or mark that exists."""

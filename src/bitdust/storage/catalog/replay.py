@@ -22,6 +22,16 @@ from bitdust.storage.catalog.runs import decode_runs
 from bitdust.storage.catalog.schema import CatalogBusy
 from bitdust.storage.catalog.stage import to_version
 
+_CLEARED: Final = (
+    "stage",
+    "jobs",
+    "orphans",
+    "sweeps",
+    "entries",
+    "versions",
+    "fragments",
+    "chunks",
+)
 _ROWS: Final = 512
 _BYTES: Final = 256 * 1024
 
@@ -139,7 +149,7 @@ def apply_segment(catalog: Catalog, raw: bytes) -> bool:
         if tx.outbox_size():
             raise CatalogBusy("the catalog has changes of its own that were not sent")
         try:
-            begins = False
+            begins = ends = False
             for index, record in enumerate(j.decode_records(packed, header.format)):
                 if isinstance(record, j.BaseBegun):
                     begins = index == header.seq == 0
@@ -148,12 +158,17 @@ def apply_segment(catalog: Catalog, raw: bytes) -> bool:
                 elif index == 0 and header.epoch != epoch:
                     raise IntegrityError("a new epoch of the journal does not begin with a base")
                 _apply(tx, record)
+                ends = ends or isinstance(record, j.BaseEnded)
             if header.epoch != epoch and not begins:
                 raise IntegrityError("a new epoch of the journal begins empty")
         except apsw.ConstraintError as exc:
             raise IntegrityError(f"the journal contradicts itself: {exc}") from exc
         except (NotFound, AlreadyExists, InvalidInput) as exc:
             raise IntegrityError(f"the journal contradicts itself: {exc.message}") from exc
+        if header.epoch != epoch:
+            tx.set_meta("base_segments", 0)
+        if ends:
+            tx.set_meta("base_segments", header.seq + 1)
         tx.set_meta("epoch", header.epoch)
         tx.set_meta("next_segment", header.seq + 1)
     return True
@@ -278,7 +293,7 @@ def _clear(tx: Transaction) -> None:
     """Empty the catalog for a compacted journal; finished jobs and journal blocks go too."""
     if tx.db.execute("SELECT 1 FROM jobs WHERE state IN ('pending', 'running')").get:
         raise CatalogBusy("unfinished jobs stand in the way of the recovery")
-    for table in ("stage", "jobs", "orphans", "entries", "versions", "fragments", "chunks"):
+    for table in _CLEARED:
         tx.db.execute(f"DELETE FROM {table}")  # noqa: S608
     tx.db.execute("DELETE FROM blocks")
     tx.db.execute("DELETE FROM doomed")
@@ -372,12 +387,19 @@ class Compaction:
     Args:
         catalog: whose present state is described.
         max_bytes: of records in one segment.
+        epoch: from ``tx.begin_epoch()``; the next one when None.
+
+    Raises:
+        CatalogBusy: on iterating, a deleted version is still being taken away: the old journal
+            tells of it already, so the new one must not describe what is left of it.
     """
 
-    def __init__(self, catalog: Catalog, max_bytes: int = 4 * 1024 * 1024) -> None:
+    def __init__(
+        self, catalog: Catalog, max_bytes: int = 4 * 1024 * 1024, epoch: int | None = None
+    ) -> None:
         self._catalog = catalog
         self._max_bytes = min(max_bytes, j.MAX_SEGMENT - j.MAX_RECORD)
-        self.epoch = catalog.journal_position[0] + 1
+        self.epoch = catalog.journal_position[0] + 1 if epoch is None else epoch
         self.segments = 0
         self.outbox_seq = 0
 
@@ -386,6 +408,8 @@ class Compaction:
         size = 0
         with self._catalog.view() as view:
             with view._using() as db:
+                if db.execute("SELECT 1 FROM sweeps LIMIT 1").get:
+                    raise CatalogBusy("a deleted version is still being taken away")
                 self.outbox_seq = db.execute(
                     "SELECT max(coalesce((SELECT max(seq) FROM outbox), 0),"
                     " (SELECT value FROM meta WHERE name = 'outbox_sent'))"

@@ -198,6 +198,18 @@ MIGRATIONS: Final[tuple[str, ...]] = (
         sealed BLOB
     ) STRICT;
     """,
+    """
+    -- base_segments: how many of this epoch's segments are its base. newest_epoch: the highest that
+    -- was ever begun, whether it was finished or not.
+    INSERT INTO meta VALUES ('base_segments', 0), ('newest_epoch', 0);
+
+    -- Versions that are forgotten already, and whose entries are still to be taken away.
+    CREATE TABLE sweeps(
+        seq INTEGER PRIMARY KEY,
+        root INTEGER NOT NULL,
+        key INTEGER NOT NULL
+    ) STRICT;
+    """,
 )
 
 

@@ -35,6 +35,8 @@ class Sink(Source):
     """A place to write to: the open transaction."""
 
     db: apsw.Connection
+    released: bool = False
+    """Whether something was let go that blocks or items may have been kept for."""
 
     def _journal(self, record: Record) -> None:
         """Add a record of the change to the outgoing journal, in this transaction."""
@@ -54,6 +56,8 @@ class Sink(Source):
             IntegrityError: a chunk that the catalog does not have.
             FormatError: a content that is no list of numbers.
         """
+        if sign < 0:
+            self.released = True
         runs = itertools.chain.from_iterable(map(decode_runs, contents))
         while part := list(itertools.islice(runs, _RUNS_AT_ONCE)):
             for start, end, times in join_runs(part):

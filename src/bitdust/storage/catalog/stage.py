@@ -171,6 +171,7 @@ class StageWrites(Sink, StageReads):
             "INSERT OR IGNORE INTO orphans SELECT item FROM stage WHERE job = ?", (job,)
         )
         self.db.execute("DELETE FROM stage WHERE job = ?", (job,))
+        self.released = True
 
 
 class CommitWrites(StageWrites, RemovalWrites):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import apsw
@@ -15,6 +14,8 @@ from bitdust.storage.catalog.source import Source
 from bitdust.storage.catalog.stage import CommitWrites, to_version
 from bitdust.storage.catalog.types import Entry, ItemVersion, Version, VersionState
 
+SWEPT_AT_ONCE: Final = 4000
+"""Entries that one transaction takes away at the most: a writer waits some 50 ms for it."""
 _FREED_AT_ONCE: Final = 50_000
 _ENTRY_AT: Final = (
     "e.since = (SELECT max(x.since) FROM entries x WHERE x.item = {item} AND x.since <= {seq})"
@@ -150,6 +151,26 @@ class VersionReads(Source):
             finally:
                 levels.clear()
 
+    def sweeps(self) -> list[int]:
+        """Versions that are forgotten, and whose entries are still to be taken away, by seq.
+
+        Until then no upload under their key begins, and the journal is not compacted: the journal
+        has it that those entries are gone.
+        """
+        with self._using() as db:
+            return [row[0] for row in db.execute("SELECT seq FROM sweeps ORDER BY seq")]
+
+    def swept_entries(self, seq: int) -> Generator[tuple[int, int], None, None]:
+        """The entries that only a forgotten version saw, by item and ``since``.
+
+        Holds a connection, and the state of the catalog at its beginning, until exhausted or
+        closed. What it names stays unseen: versions only ever go away meanwhile.
+        """
+        with self._consistent() as db:
+            root = db.execute("SELECT root FROM sweeps WHERE seq = ?", (seq,)).get
+            if root is not None:
+                yield from _only_seen_by(db, root, seq)
+
 
 class VersionWrites(CommitWrites, VersionReads):
     """Changes of versions that exist."""
@@ -175,16 +196,40 @@ class VersionWrites(CommitWrites, VersionReads):
     def delete_version(self, seq: int) -> None:
         """Forget a version, and the entries that no other version can see.
 
+        Of a large version the entries stay for now, seen by nobody: see ``sweeps``.
+
         Raises:
             NotInCatalog: no such version.
             CatalogBusy: an upload that runs now builds on it.
         """
         root = self.version(seq).root
         self._refuse_while_running(root)
-        self._delete_version(seq)
         self._journal(VersionDeleted(seq))
         key = self.item(root).key
-        self.prune(key)
+        before, _ = _neighbours(self.db, lineage(self.db, root), seq)
+        suspects = self.db.execute(
+            "SELECT count(*) FROM (SELECT 1 FROM entries WHERE since > ? AND since <= ? LIMIT ?)",
+            (before, seq, SWEPT_AT_ONCE + 1),
+        ).get
+        if suspects <= SWEPT_AT_ONCE:
+            self._delete_version(seq)
+            self.prune(key)
+        else:
+            self.db.execute("DELETE FROM versions WHERE seq = ?", (seq,))
+            self.db.execute("INSERT INTO sweeps VALUES (?, ?, ?)", (seq, root, key))
+
+    def sweep(self, entries: Sequence[tuple[int, int]]) -> None:
+        """Take away some of the entries that ``swept_entries`` names; those gone are passed over.
+
+        The journal said so with the version: whoever replays it takes them away at once.
+        """
+        self.db.execute("DELETE FROM freed")
+        self.db.executemany("INSERT INTO freed VALUES (?, ?)", entries)
+        self._free()
+
+    def sweep_done(self, seq: int) -> None:
+        """All entries that only this forgotten version saw are gone."""
+        self.db.execute("DELETE FROM sweeps WHERE seq = ?", (seq,))
 
     def _delete_version(self, seq: int) -> None:
         db = self.db
@@ -192,35 +237,15 @@ class VersionWrites(CommitWrites, VersionReads):
         if root is None:
             raise NotInCatalog(f"the catalog has no version {seq}")
         db.execute("DELETE FROM versions WHERE seq = ?", (seq,))
-        above = lineage(db, root)
-        remaining = sorted(version.seq for version in covering_versions(db, above))
-        index = bisect_left(remaining, seq)
-        before = remaining[index - 1] if index else 0
-        after = remaining[index] if index < len(remaining) else None
-        nested = self._nested_roots(set(above), before, after)
         db.execute("DELETE FROM freed")
         part: list[tuple[int, int]] = []
-        for found in _only_seen_by(db, root, nested, before, seq, after):
+        for found in _only_seen_by(db, root, seq):
             part.append(found)
             if len(part) >= _FREED_AT_ONCE:
                 db.executemany("INSERT INTO freed VALUES (?, ?)", part)
                 part.clear()
         db.executemany("INSERT INTO freed VALUES (?, ?)", part)
         self._free()
-
-    def _nested_roots(
-        self, above: set[int], before: int, after: int | None
-    ) -> dict[int, list[int]]:
-        """Versions of other items within the time that is forgotten, by item."""
-        nested: dict[int, list[int]] = {}
-        for root, seq in self.db.execute(
-            "SELECT root, seq FROM versions WHERE seq > ? AND (?2 IS NULL OR seq < ?2)"
-            " ORDER BY seq",
-            (before, after),
-        ):
-            if root not in above:
-                nested.setdefault(root, []).append(seq)
-        return nested
 
     def _free(self) -> None:
         """Delete the entries named in ``freed``; their items may be pruned later."""
@@ -238,6 +263,7 @@ class VersionWrites(CommitWrites, VersionReads):
         db.execute("DELETE FROM entries WHERE (item, since) IN (SELECT item, since FROM freed)")
         db.execute("INSERT OR IGNORE INTO orphans SELECT DISTINCT item FROM freed")
         db.execute("DELETE FROM freed")
+        self.released = True
 
 
 def covering_versions(db: apsw.Connection, roots: Iterable[int]) -> list[Version]:
@@ -261,15 +287,40 @@ def match_versions(covering: list[Version], entries: list[Entry]) -> list[ItemVe
     return matched
 
 
-def _only_seen_by(
-    db: apsw.Connection,
-    root: int,
-    nested: dict[int, list[int]],
-    before: int,
-    seq: int,
-    after: int | None,
-) -> Iterator[tuple[int, int]]:
-    """Entries at or below ``root`` that only version ``seq`` sees, by item and ``since``."""
+def _neighbours(db: apsw.Connection, roots: Iterable[int], seq: int) -> tuple[int, int | None]:
+    """The versions of any of some items next to ``seq``: the one before or 0, the one after."""
+    before, after = 0, None
+    for root in roots:
+        low, high = db.execute(
+            "SELECT max(seq) FILTER (WHERE seq < ?1), min(seq) FILTER (WHERE seq > ?1)"
+            " FROM versions WHERE root = ?2",
+            (seq, root),
+        ).get
+        before = max(before, low or 0)
+        if high is not None:
+            after = high if after is None else min(after, high)
+    return before, after
+
+
+def _nested_roots(
+    db: apsw.Connection, above: set[int], before: int, after: int | None
+) -> dict[int, list[int]]:
+    """Versions of other items within the time that is forgotten, by item."""
+    nested: dict[int, list[int]] = {}
+    for root, seq in db.execute(
+        "SELECT root, seq FROM versions WHERE seq > ?1 AND (?2 IS NULL OR seq < ?2) ORDER BY seq",
+        (before, after),
+    ):
+        if root not in above:
+            nested.setdefault(root, []).append(seq)
+    return nested
+
+
+def _only_seen_by(db: apsw.Connection, root: int, seq: int) -> Iterator[tuple[int, int]]:
+    """Entries at or below ``root`` that only version ``seq``, gone already, saw."""
+    above = lineage(db, root)
+    before, after = _neighbours(db, above, seq)
+    nested = _nested_roots(db, set(above), before, after)
     # For each folder: None when it is not below the root, else the nested versions that cover it.
     known: dict[int, tuple[int, ...] | None] = {}
 

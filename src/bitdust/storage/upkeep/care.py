@@ -14,15 +14,17 @@ from typing import Protocol
 
 import structlog
 
-from bitdust.errors import AlreadyExists, BitdustError, IntegrityError
+from bitdust.errors import AlreadyExists, BitdustError, IntegrityError, NotInCatalog
 from bitdust.events import EventBus
 from bitdust.pool import in_pool
 from bitdust.storage.catalog.catalog import Catalog
 from bitdust.storage.catalog.types import (
+    BlockRow,
     BlockState,
     FragmentMark,
     FragmentState,
     Repair,
+    Version,
     VersionState,
 )
 from bitdust.storage.formats.erasure import fragments_needed
@@ -30,14 +32,18 @@ from bitdust.storage.formats.fragment import rebuild_fragment
 from bitdust.storage.transfer.fetch import BlockFetcher
 from bitdust.storage.transfer.spread import NodeID, ObjectClient
 from bitdust.storage.upkeep.blockstore import BlockIndex
+from bitdust.storage.upkeep.compacting import Compactor
 from bitdust.storage.upkeep.journalsync import JournalSync
 from bitdust.storage.upkeep.moving import ChangingSuppliers, Mover
 from bitdust.storage.upkeep.recovery import NamedObject
+from bitdust.storage.upkeep.sweeping import Sweeper
 
 EVERY = 60.0
 """Seconds between two looks without a reason."""
 BATCH = 100
 """Blocks taken at a time."""
+MARKED_AT_ONCE = 500
+"""Versions marked in one transaction."""
 PUT_TIMEOUT = 120.0
 
 log = structlog.get_logger(component="care")
@@ -61,7 +67,8 @@ class Caretaker:
     Args:
         catalog: what is known.
         blocks: where fragments are.
-        journal: sends the catalog's records.
+        journal: sends the catalog's records. compactor: keeps it short.
+        sweeper: takes away what deleted versions leave in the catalog.
         fetcher: brings fragments.
         client: gives and deletes fragments.
         suppliers: who holds which position.
@@ -74,6 +81,8 @@ class Caretaker:
         catalog: Catalog,
         blocks: BlockIndex,
         journal: JournalSync,
+        compactor: Compactor,
+        sweeper: Sweeper,
         fetcher: BlockFetcher,
         client: DeletingClient,
         suppliers: ChangingSuppliers,
@@ -84,6 +93,8 @@ class Caretaker:
         self._catalog = catalog
         self._blocks = blocks
         self._journal = journal
+        self._compactor = compactor
+        self._sweeper = sweeper
         self._fetcher = fetcher
         self._client = client
         self._suppliers = suppliers
@@ -93,6 +104,9 @@ class Caretaker:
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._turn = asyncio.Lock()
+        self._claimed_at = -1
+        self._settled_at = (-1, -1)
+        self._deleted: dict[NodeID, set[int]] = {}
         self._mover = Mover(catalog, blocks, client, suppliers, self._put, pool)
 
     def start(self) -> None:
@@ -135,10 +149,12 @@ class Caretaker:
         async with self._turn:
             await in_pool(self._pool, self._blocks.settle)
             removed = await self._remove_orphans()
+            await self._sweeper.run()
             segments, _ = await self._journal.flush(self._number())
             moved = await self._mover.run()
             rebuilt = await self._repair()
             await self._settle()
+            segments += await self._compactor.run(self._number())
             removed += await self._reclaim()
             if moved or rebuilt or removed:
                 more, _ = await self._journal.flush(self._number())
@@ -232,36 +248,59 @@ class Caretaker:
 
     async def _settle(self) -> None:
         """Versions that lacked fragments and now have them all are stored in full."""
+        await in_pool(self._pool, self._settle_versions)
 
-        def settle() -> None:
-            for version in self._catalog.versions_in_state(VersionState.PARTIAL):
-                health = self._catalog.health(version.root, version.seq)
-                if health.stored == health.fragments:
-                    with self._catalog.transaction() as tx:
+    def _settle_versions(self) -> None:
+        partial = self._catalog.versions_in_state(VersionState.PARTIAL)
+        lacking = self._catalog.unstored_fragments()
+        # walking a large version is long work: only when it may come out otherwise than last time
+        state = lacking, partial[-1].seq if partial else 0
+        if state == self._settled_at:
+            return
+        whole = partial
+        if lacking:
+            whole = [version for version in partial if self._is_whole(version)]
+        for start in range(0, len(whole), MARKED_AT_ONCE):
+            with self._catalog.transaction() as tx:
+                for version in whole[start : start + MARKED_AT_ONCE]:
+                    # deleted while it was looked at: nothing to mark then
+                    with contextlib.suppress(NotInCatalog):
                         tx.mark_version(version.seq, VersionState.STORED, version.stats.suppliers)
+        self._settled_at = state
 
-        await in_pool(self._pool, settle)
+    def _is_whole(self, version: Version) -> bool:
+        health = self._catalog.health(version.root, version.seq)
+        return health.stored == health.fragments
 
     # --- clearing away -----------------------------------------------------------------------
 
     async def _reclaim(self) -> int:
         """Delete the fragments of blocks that nothing refers to any more."""
-        removed = 0
-        while True:
-
-            def claim() -> list[int]:
-                with self._catalog.transaction() as tx:
-                    return [row.number for row in tx.claim_reclaimable(BATCH)]
-
-            numbers = await in_pool(self._pool, claim)
-            if not numbers:
-                return removed
+        if await in_pool(self._pool, self._claim):
             # the journal must say so before the data goes, else a recovery would look for it
             await self._journal.flush(self._number())
-            gone = await self._delete(numbers)
-            removed += len(gone)
-            if len(gone) < len(numbers):
-                return removed
+        removed = after = 0
+        while rows := await in_pool(self._pool, self._dying, after):
+            after = rows[-1].number
+            removed += len(await self._delete([row.number for row in rows]))
+        return removed
+
+    def _dying(self, after: int) -> list[BlockRow]:
+        return self._catalog.unsettled_blocks(BlockState.DYING, after=after, limit=BATCH)
+
+    def _claim(self) -> bool:
+        """Make blocks dying that nothing refers to; whether there are any that are dying."""
+        releases = self._catalog.releases
+        if releases != self._claimed_at:
+            after = 0
+            while found := self._catalog.reclaimable(BATCH, after=after):
+                after = found[-1]
+                with self._catalog.transaction() as tx:
+                    tx.claim_reclaimable(0, among=found)
+            # what an upload may count on now is looked at again after it
+            if not self._catalog.uploads_running():
+                self._claimed_at = releases
+        return bool(self._dying(0))
 
     async def _remove_orphans(self) -> int:
         """Delete what uploads that ended without success had sent."""
@@ -273,25 +312,34 @@ class Caretaker:
     async def _delete(self, numbers: list[int]) -> list[int]:
         """Delete blocks from all suppliers and the catalog; those not deleted now stay dying."""
         rows = [await in_pool(self._pool, self._catalog.block, number) for number in numbers]
-        names = [self._blocks.name(row) for row in rows]
-        unreached = False
+        names = {row.number: self._blocks.name(row) for row in rows}
+        left: set[int] = set()
         for position, node in enumerate(self._suppliers.positions()):
             if node is None:
                 continue
+            # while another supplier is away, this one is not told again and again
+            done = self._deleted.setdefault(node, set())
+            ask = [number for number in numbers if number not in done]
+            if not ask:
+                continue
             if not self._suppliers.online(position):
-                unreached = True
+                left.update(ask)
                 continue
             try:
-                await self._client.delete(node, names)
+                await self._client.delete(node, [names[number] for number in ask])
             except BitdustError as exc:
-                unreached = True
+                left.update(ask)
                 log.info("not deleted there yet", supplier=node.hex()[:16], reason=exc.message)
-        if unreached:
-            return []
+            else:
+                done.update(ask)
+        gone = [number for number in numbers if number not in left]
 
         def remove() -> None:
             with self._catalog.transaction() as tx:
-                tx.remove_blocks(numbers)
+                tx.remove_blocks(gone)
 
-        await in_pool(self._pool, remove)
-        return numbers
+        if gone:
+            await in_pool(self._pool, remove)
+            for told in self._deleted.values():
+                told.difference_update(gone)
+        return gone

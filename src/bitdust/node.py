@@ -337,7 +337,9 @@ class Node:
         self.events.publish("local-identity-set", global_id=str(identity.global_id))
         return identity
 
-    async def recover_identity(self, text: str, known_idurl: IDURL | None) -> LocalIdentity:
+    async def recover_identity(
+        self, text: str, known_idurl: IDURL | None, passphrase: str | None = None
+    ) -> LocalIdentity:
         """Bring an identity back from its backup, and with it suppliers and catalog.
 
         Waits for the catalog for a while; it goes on in the background after that.
@@ -345,10 +347,12 @@ class Node:
         Args:
             text: content of the backup file.
             known_idurl: the address, if the file names none or an outdated one.
+            passphrase: opens an encrypted backup.
 
         Raises:
             AlreadyExists: there is an identity.
             InvalidInput, KeyProblem, IntegrityError: no proper backup.
+            WrongPassphrase: it is encrypted, and the passphrase is missing or wrong.
         """
         async with self._changing:
             if self.identity is not None:
@@ -363,6 +367,8 @@ class Node:
                 clock=self.clock,
                 pool=self.pool,
                 known_idurl=known_idurl,
+                passphrase=passphrase,
+                lock_key=False,
                 version=__version__,
             )
             (self.home / "metadata" / RECOVERING).touch(mode=0o600)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bitdust.api.envelope import Answer
 from bitdust.api.parameters import LocalPath
-from bitdust.api.registry import DELETE, GET, POST, operation
+from bitdust.api.registry import DELETE, GET, POST, PUT, operation
 from bitdust.errors import InvalidInput
 from bitdust.ids import GlobalID, check_username
 
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from bitdust.api.node import Node
 
 MAX_CACHE_LIST = 10_000
+_KEEP_BOTH = (
+    "keep this file and its passphrase in safe places: without them lost data cannot come back"
+)
 _KEEP_SAFE = (
     "keep this file in a safe place: whoever has it is you, and without it lost data cannot come "
     "back"
@@ -76,10 +79,15 @@ async def identity_create(
 @operation(
     POST("/identity/backup/v1"),
     cli="identity backup",
+    from_file=("passphrase",),
     example={"destination_filepath": "/tmp/alice_backup.key"},  # noqa: S108 - an example
 )
 async def identity_backup(
-    node: Node, destination_filepath: LocalPath, *, overwrite: bool = False
+    node: Node,
+    destination_filepath: LocalPath,
+    *,
+    overwrite: bool = False,
+    passphrase: str | None = None,
 ) -> Answer:
     """Write a backup of your private key to a file.
 
@@ -88,6 +96,8 @@ async def identity_backup(
     Args:
         destination_filepath: the file to make, readable by its owner only.
         overwrite: replace the file if it is there.
+        passphrase: the private key in the file is encrypted under it; a line end after it does not
+            count. Without the passphrase the file is of no use to anybody.
 
     Returns:
         `local_path`.
@@ -102,14 +112,17 @@ async def identity_backup(
     path = Path(destination_filepath)
     if not path.name:
         raise InvalidInput(f"destination_filepath: {destination_filepath!r} names no file")
-    await node.require_identity().backup(path, overwrite=overwrite)
-    return Answer({"local_path": str(path)}, message=_KEEP_SAFE)
+    secret = _passphrase(passphrase)
+    await node.require_identity().backup(path, passphrase=secret, overwrite=overwrite)
+    message = _KEEP_SAFE if secret is None else _KEEP_BOTH
+    return Answer({"local_path": str(path)}, message=message)
 
 
 @operation(
     POST("/identity/recover/v1"),
     cli="identity recover",
-    from_file=("private_key_source",),
+    from_file=("private_key_source", "passphrase"),
+    from_path={"private_key_local_file": "private_key_source"},
     positional=("known_idurl",),
     ignored=("join_network",),
     example={
@@ -122,12 +135,15 @@ async def identity_recover(
     private_key_source: str,
     *,
     known_idurl: GlobalID | None = None,
+    passphrase: str | None = None,
 ) -> dict[str, Any]:
     """Bring your identity back from its backup.
 
     Args:
         private_key_source: what the backup file holds: IDURLs, then the private key as PEM text.
         known_idurl: your IDURL, if the backup does not name it or it has changed.
+        passphrase: opens a backup that was encrypted; a line end after it does not count. The key
+            file on this machine is not locked by it; `bitdust passphrase` does that.
 
     Returns:
         The identity as `identity_get` shows it, with `xml`.
@@ -135,13 +151,47 @@ async def identity_recover(
     Raises:
         AlreadyExists: this node has an identity.
         KeyProblem: the text holds no usable private key.
+        WrongPassphrase: the backup is encrypted, and the passphrase is missing or wrong.
         IdentityServerError: no identity server knows the key.
 
     Source: BitDust API, third generation, identity_recover.
     """
     idurl = known_idurl.idurl if known_idurl else None
-    await node.recover_identity(private_key_source, idurl)
+    await node.recover_identity(private_key_source, idurl, _passphrase(passphrase))
     return node.require_identity().document.view(include_xml=True)
+
+
+def _passphrase(text: str | None) -> str | None:
+    """A passphrase without the line end that a file has."""
+    return (text or "").rstrip("\r\n") or None
+
+
+@operation(PUT("/identity/rotate/v1"), cli="identity rotate")
+async def identity_rotate(node: Node) -> dict[str, Any]:
+    """Move your identity to another identity server, even if the present ones are well.
+
+    Your IDURL and global id change, and the ids of your keys and files with them. Your private key
+    stays the same, and with it your suppliers, contacts and data; the old names go on working on
+    this machine. Dead servers are left without being told, see the setting
+    `services/identity-propagate/automatic-rotate-enabled`.
+
+    Returns:
+        The identity as `identity_get` shows it, with `old_sources` and `rotated`.
+
+    Raises:
+        NoIdentity: there is no identity yet.
+        IdentityServerError: no other identity server that the settings name answers.
+        NameTaken: your user name belongs to somebody else on all of them.
+
+    Source: BitDust API, third generation, identity_rotate.
+    """
+    before = await node.rotate_identity()
+    document = node.require_identity().document
+    return {
+        **document.view(),
+        "old_sources": [str(source) for source in before.sources],
+        "rotated": before.sources != document.sources,
+    }
 
 
 @operation(DELETE("/identity/erase/v1"), POST("/identity/erase/v1"), cli="identity erase")

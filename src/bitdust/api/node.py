@@ -111,6 +111,10 @@ class Node(Protocol):
         """This node's person, None without an identity."""
         ...
 
+    def current_name(self, name: GlobalID) -> GlobalID:
+        """The name somebody has now who had, or also has, another one."""
+        ...
+
     @property
     def identities(self) -> IdentityCache:
         """Other people's identity documents."""
@@ -244,8 +248,14 @@ class Node(Protocol):
         """Make and register an identity, and bring up what needs one."""
         ...
 
-    async def recover_identity(self, text: str, known_idurl: IDURL | None) -> Any:
+    async def recover_identity(
+        self, text: str, known_idurl: IDURL | None, passphrase: str | None = None
+    ) -> Any:
         """Bring an identity back from its backup, and bring up what needs one."""
+        ...
+
+    async def rotate_identity(self) -> IdentityDocument:
+        """Move this node's person to another address; gives the document before."""
         ...
 
     async def erase_identity(self, erase_private_key: bool) -> Any:

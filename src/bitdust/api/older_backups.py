@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from bitdust.api import files
 from bitdust.api.blocking import in_pool
+from bitdust.api.dispatch import context_of
 from bitdust.api.envelope import Answer
-from bitdust.api.parameters import Context, LocalPath, Target
+from bitdust.api.parameters import LocalPath, Target
 from bitdust.api.parameters import kind_of as parameter_kind
 from bitdust.api.registry import operation
 from bitdust.errors import InvalidInput, LocalFileError, NotInCatalog
@@ -250,7 +251,7 @@ async def restore_single(
     if text.startswith("/"):
         target = mirrored(node, text)
     else:
-        target = parameter_kind(Target).convert(text, Context(node.global_id))
+        target = parameter_kind(Target).convert(text, context_of(node))
     found = await files.file_download_start.function(node, target, destination_path=destinationPath)
     path = found["backup_id"].rpartition(":")[2]
     where = destinationPath or found["local_path"]

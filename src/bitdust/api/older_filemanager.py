@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from bitdust.api import files, network, older_backups
 from bitdust.api.blocking import in_pool
-from bitdust.api.parameters import Context, InvalidParameters, JsonValue, LocalPath, Target
+from bitdust.api.dispatch import context_of
+from bitdust.api.parameters import InvalidParameters, JsonValue, LocalPath, Target
 from bitdust.api.registry import Operation, operation
 from bitdust.errors import InvalidInput, LocalFileError
 from bitdust.ids import BackupID
@@ -47,7 +48,7 @@ async def filemanager(node: Node, json_request: JsonValue) -> Any:
             hint="modes are " + ", ".join(_modes()),
         )
     rest = {name: value for name, value in params.items() if name != "mode"}
-    arguments = called.bind(rest, Context(node.global_id))
+    arguments = called.bind(rest, context_of(node))
     return await called.function(node, **arguments)
 
 

@@ -11,7 +11,7 @@ import math
 import re
 import types
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from typing import Annotated, Any, NewType, Union, get_args, get_origin
 
@@ -68,10 +68,17 @@ class Context:
     Args:
         owner: this node's person, who is meant when a path or key names nobody.
         textual: the values are words (query, command line) and not JSON.
+        current: the name somebody has now, given one of now or from before.
     """
 
     owner: GlobalID | None = None
     textual: bool = False
+    current: Callable[[GlobalID], GlobalID] = field(default=lambda name: name)
+
+    def key(self, key_id: KeyID) -> KeyID:
+        """A key under its owner's present name."""
+        owner = self.current(key_id.owner)
+        return key_id if owner == key_id.owner else KeyID(key_id.alias, owner)
 
 
 class InvalidParameters(InvalidInput):
@@ -223,7 +230,8 @@ def _remote_path(raw: object, context: Context) -> RemotePath:
     if context.owner is None and "@" not in text.partition(":")[0]:
         # a bare path is meant under one's own master key, and there is nobody here yet
         raise NoIdentity("this node has no identity yet")
-    return RemotePath.parse(text, context.owner.key() if context.owner else None)
+    remote = RemotePath.parse(text, context.owner.key() if context.owner else None)
+    return replace(remote, key_id=context.key(remote.key_id))
 
 
 def _target(raw: object, context: Context) -> Target:
@@ -233,7 +241,8 @@ def _target(raw: object, context: Context) -> Target:
         return PathID.parse(text)
     path_id, _, version = rest.rpartition("/")
     if looks_like_version(version) and PathID.looks_like(path_id) and (head or context.owner):
-        return BackupID.parse(text, context.owner.key() if context.owner else None)
+        version_id = BackupID.parse(text, context.owner.key() if context.owner else None)
+        return replace(version_id, key_id=context.key(version_id.key_id))
     return _remote_path(text, context)
 
 
@@ -241,11 +250,11 @@ def _key_id(raw: object, context: Context) -> KeyID:
     text = _text(raw, context)
     if context.owner is not None and "@" not in text and not text.startswith("http://"):
         return context.owner.key(text.strip().removesuffix("$"))
-    return KeyID.parse(text)
+    return context.key(KeyID.parse(text))
 
 
 def _global_id(raw: object, context: Context) -> GlobalID:
-    return GlobalID.parse(_text(raw, context))
+    return context.current(GlobalID.parse(_text(raw, context)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,12 +266,14 @@ class Kind:
         convert: makes a typed value of what a caller gave.
         example: a value that fits.
         schema: the JSON values that fit, as JSON Schema.
+        names_person: it says who is meant.
     """
 
     label: str
     convert: Converter
     example: Any
     schema: Mapping[str, Any] = field(default_factory=dict)
+    names_person: bool = False
 
 
 def kind_of(annotation: Any) -> Kind:
@@ -314,7 +325,7 @@ def kind_of(annotation: Any) -> Kind:
         ),
         RemotePath: Kind("remote path", _remote_path, "master$alice@server-a.com:cat.png", _TEXT),
         KeyID: Kind("key id", _key_id, "abcd1234$alice@server-a.com", _TEXT),
-        GlobalID: Kind("global id or IDURL", _global_id, "carol@computer-c.net", _TEXT),
+        GlobalID: Kind("global id or IDURL", _global_id, "carol@computer-c.net", _TEXT, True),
     }
     if annotation not in simple:
         raise TypeError(f"an operation cannot have a parameter of type {annotation!r}")

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from bitdust.api.dispatch import perform
-from bitdust.api.parameters import Context, InvalidParameters
+from bitdust.api.dispatch import context_of, perform
+from bitdust.api.parameters import InvalidParameters
 from bitdust.api.registry import Operation, Registry
 from bitdust.errors import NotFound
 
@@ -113,7 +113,7 @@ class RpcMethod:
             InvalidParameters: parameters that do not fit, by the names the caller used.
         """
         try:
-            arguments = self.operation.bind(raw, Context(node.global_id))
+            arguments = self.operation.bind(raw, context_of(node))
         except InvalidParameters as exc:
             raise self._as_spelled(exc, raw) from None
         envelope = await perform(node, self.operation, arguments)
@@ -126,7 +126,7 @@ class RpcMethod:
         return envelope.get("result") if self.bare else envelope
 
     def _as_spelled(self, exc: InvalidParameters, raw: Mapping[str, object]) -> InvalidParameters:
-        aliases = self.operation.aliases
+        aliases = self.operation.spellings
         spelled = {aliases[name]: name for name in (*self.order, *raw) if name in aliases}
         errors = []
         for error in exc.errors:

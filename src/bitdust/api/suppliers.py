@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from bitdust.api.blocking import in_pool
 from bitdust.api.envelope import Answer
 from bitdust.api.parameters import Range
-from bitdust.api.registry import DELETE, GET, POST, operation
+from bitdust.api.registry import DELETE, GET, POST, PUT, operation
 from bitdust.errors import InvalidInput, NotFound
 from bitdust.ids import GlobalID
 
@@ -54,6 +54,10 @@ async def suppliers_list(
 
 @operation(
     POST("/supplier/change/v1"),
+    DELETE("/supplier/replace/v1"),
+    POST("/supplier/replace/v1"),
+    PUT("/supplier/switch/v1"),
+    POST("/supplier/switch/v1"),
     cli="supplier change",
     aliases={"index": "position"},
     positional=("position", "new_supplier_id"),
@@ -91,7 +95,7 @@ async def supplier_change(
         )
     if position is None:
         assert supplier_id is not None, "one of the two was given"
-        position = customer.position_of(str(supplier_id.idurl))
+        position = await _position_of(node, supplier_id)
     newcomer = None
     if new_supplier_id is not None:
         document = await node.identities.resolve(new_supplier_id.idurl)
@@ -102,6 +106,18 @@ async def supplier_change(
     return Answer(
         next(iter(rows), None), message=f"the supplier at position {position} was replaced"
     )
+
+
+async def _position_of(node: Node, supplier_id: GlobalID) -> int:
+    """The position of one of the own suppliers, which may be called by a name that it left."""
+    customer = node.require_customer()
+    try:
+        return customer.position_of(str(supplier_id.idurl))
+    except NotFound:
+        document = await node.identities.get(supplier_id.idurl, confirmed=False)
+        if document is None:
+            raise
+        return customer.position_of(str(document.idurl))
 
 
 @operation(POST("/supplier/ping/v1"), GET("/supplier/ping/v1"), cli="supplier ping")

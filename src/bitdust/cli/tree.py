@@ -219,6 +219,10 @@ class OperationCommand(click.Command):
 
     def _value(self, parameter: Parameter, value: Any) -> Any:
         if parameter.name in self._entry.from_file:
+            if parameter.name == "passphrase" and value == "-" and sys.stdin.isatty():
+                from getpass import getpass
+
+                return getpass("passphrase: ")
             return _read_input(str(value))
         if parameter.kind.label == "local path":
             tail = "/" if str(value).endswith("/") else ""
@@ -269,7 +273,9 @@ def _option(parameter: Parameter, help_text: str, entry: Operation[..., Any]) ->
     shown = None if parameter.default in (None, "", []) else f"{parameter.default}"
     return click.Option(
         [f"--{name}", parameter.name],
-        metavar=parameter.kind.label.split(",")[0].split(" ")[-1].upper(),
+        metavar="FILE"
+        if parameter.name in entry.from_file
+        else parameter.kind.label.split(",")[0].split(" ")[-1].upper(),
         help=f"{help_text}  [default: {shown}]" if shown else help_text,
     )
 

@@ -138,25 +138,35 @@ class Operations(ABC):
         return result
 
     def identity_backup(
-        self, destination_filepath: str, *, overwrite: bool = False
+        self, destination_filepath: str, *, overwrite: bool = False, passphrase: str | None = None
     ) -> dict[str, Any]:
         """Write a backup of your private key to a file.
 
         Args:
             destination_filepath: the file to make, readable by its owner only.
             overwrite: replace the file if it is there.
+            passphrase: the private key in the file is encrypted under it; a line end after it
+                does not count. Without the passphrase the file is of no use to anybody.
 
         Returns:
             `local_path`.
         """
         result: dict[str, Any] = self.ask(
             "identity_backup",
-            {"destination_filepath": destination_filepath, "overwrite": overwrite},
+            {
+                "destination_filepath": destination_filepath,
+                "overwrite": overwrite,
+                "passphrase": passphrase,
+            },
         )
         return result
 
     def identity_recover(
-        self, private_key_source: str, *, known_idurl: str | None = None
+        self,
+        private_key_source: str,
+        *,
+        known_idurl: str | None = None,
+        passphrase: str | None = None,
     ) -> dict[str, Any]:
         """Bring your identity back from its backup.
 
@@ -164,14 +174,29 @@ class Operations(ABC):
             private_key_source: what the backup file holds: IDURLs, then the private key as PEM
                 text.
             known_idurl: your IDURL, if the backup does not name it or it has changed.
+            passphrase: opens a backup that was encrypted; a line end after it does not count. The
+                key file on this machine is not locked by it; `bitdust passphrase` does that.
 
         Returns:
             The identity as `identity_get` shows it, with `xml`.
         """
         result: dict[str, Any] = self.ask(
             "identity_recover",
-            {"private_key_source": private_key_source, "known_idurl": known_idurl},
+            {
+                "private_key_source": private_key_source,
+                "known_idurl": known_idurl,
+                "passphrase": passphrase,
+            },
         )
+        return result
+
+    def identity_rotate(self) -> dict[str, Any]:
+        """Move your identity to another identity server, even if the present ones are well.
+
+        Returns:
+            The identity as `identity_get` shows it, with `old_sources` and `rotated`.
+        """
+        result: dict[str, Any] = self.ask("identity_rotate", {})
         return result
 
     def identity_erase(self, *, erase_private_key: bool = False) -> None:
@@ -279,6 +304,118 @@ class Operations(ABC):
             key_id: the key; the master key goes with the identity only.
         """
         self.ask("key_erase", {"key_id": key_id})
+
+    def key_share(
+        self,
+        key_id: str,
+        trusted_user_id: str,
+        *,
+        include_private: bool = False,
+        timeout: float = 10,
+    ) -> dict[str, Any]:
+        """Hand a key to another person.
+
+        Args:
+            key_id: one of your keys, or one that its owner gave you.
+            trusted_user_id: who gets it; must be online.
+            include_private: with the private half, otherwise the public one only.
+            timeout: seconds, connecting included.
+
+        Returns:
+            `key_id`, `global_id`, `idurl`, `include_private`, and `known`: whether they had it
+            before.
+        """
+        result: dict[str, Any] = self.ask(
+            "key_share",
+            {
+                "key_id": key_id,
+                "trusted_user_id": trusted_user_id,
+                "include_private": include_private,
+                "timeout": timeout,
+            },
+        )
+        return result
+
+    def friends_list(self) -> list[dict[str, Any]]:
+        """List your friends.
+
+        Returns:
+            A list of `global_id`, `idurl`, `idhost`, `username`, `alias`, `contact_status`
+            (`online` or `offline`), `contact_state`, and of the connection `id`, `name` and
+            `state`.
+        """
+        result: list[dict[str, Any]] = self.ask("friends_list", {})
+        return result
+
+    def friend_add(self, trusted_user_id: str, *, alias: str = "") -> dict[str, Any]:
+        """Make somebody your friend, or give a friend another alias.
+
+        Args:
+            trusted_user_id: the person.
+            alias: what you call them; they can be named so wherever a person is meant.
+
+        Returns:
+            The friend as `friends_list` shows it.
+        """
+        result: dict[str, Any] = self.ask(
+            "friend_add", {"trusted_user_id": trusted_user_id, "alias": alias}
+        )
+        return result
+
+    def friend_remove(self, user_id: str) -> dict[str, Any]:
+        """Strike somebody off the list of your friends.
+
+        Args:
+            user_id: the friend.
+        """
+        result: dict[str, Any] = self.ask("friend_remove", {"user_id": user_id})
+        return result
+
+    def user_ping(self, user_id: str, *, timeout: float = 15, retries: int = 2) -> dict[str, Any]:
+        """Ask a person's node for a sign of life, connecting to it first where needed.
+
+        Args:
+            user_id: the person.
+            timeout: seconds for one attempt.
+            retries: further attempts after a failed one.
+
+        Returns:
+            `global_id`, `idurl`, `seconds` until the answer of the attempt that succeeded, and
+            `attempts`.
+        """
+        result: dict[str, Any] = self.ask(
+            "user_ping", {"user_id": user_id, "timeout": timeout, "retries": retries}
+        )
+        return result
+
+    def user_status(self, user_id: str) -> dict[str, Any]:
+        """Show whether a person is connected to this node now.
+
+        Args:
+            user_id: the person.
+
+        Returns:
+            `global_id`, `idurl`, `contact_state` (`CONNECTED`, `PING?` or `OFFLINE`),
+            `contact_status` (`online` or `offline`), and `since` (seconds since 1970, 0 when it
+            was never tried).
+        """
+        result: dict[str, Any] = self.ask("user_status", {"user_id": user_id})
+        return result
+
+    def user_status_check(self, user_id: str, *, timeout: float = 5) -> dict[str, Any]:
+        """Show whether a person is online; only who is not connected is asked.
+
+        Args:
+            user_id: the person.
+            timeout: seconds for the question.
+
+        Returns:
+            As `user_status`.
+        """
+        result: dict[str, Any] = self.ask(
+            "user_status_check", {"user_id": user_id, "timeout": timeout}
+        )
+        return result
 
     def files_sync(self) -> dict[str, Any]:
         """Exchange the catalog with the suppliers now.
@@ -791,6 +928,16 @@ class Operations(ABC):
         result: list[dict[str, Any]] = self.ask("queue_producers_list", {})
         return result
 
+    def queue_streams_list(self) -> list[dict[str, Any]]:
+        """List queues with those who take from them and put into them.
+
+        Returns:
+            A list of `queue_id`, `active` (somebody waits), `consumers`, `producers` and
+            `sequence_id`, the number of the last message that was taken, -1 before the first.
+        """
+        result: list[dict[str, Any]] = self.ask("queue_streams_list", {})
+        return result
+
     def network_connected(self, *, wait_timeout: float = 5.0) -> dict[str, Any]:
         """Make sure that this node is connected to another one.
 
@@ -798,7 +945,8 @@ class Operations(ABC):
             wait_timeout: seconds to wait.
 
         Returns:
-            `connected`, the number of connections, and `service_network`.
+            `connected`, the number of connections, and `service_network`, `service_gateway`,
+            `service_p2p_hookups` and `service_proxy_transport`, each `started` or `disabled`.
         """
         result: dict[str, Any] = self.ask("network_connected", {"wait_timeout": wait_timeout})
         return result
@@ -892,6 +1040,11 @@ class Operations(ABC):
         result: dict[str, Any] = self.ask("network_reconnect", {})
         return result
 
+    def network_disconnect(self) -> dict[str, Any]:
+        """End all connections and stay away from the network, until `network_reconnect` is called."""
+        result: dict[str, Any] = self.ask("network_disconnect", {})
+        return result
+
     def network_stun(
         self, *, udp_port: int | None = None, dht_port: int | None = None
     ) -> dict[str, Any]:
@@ -956,6 +1109,41 @@ class Operations(ABC):
             address, and `refused_connections` by the bound that was reached.
         """
         result: dict[str, Any] = self.ask("packets_stats", {})
+        return result
+
+    def network_create(self, url: str) -> dict[str, Any]:
+        """Learn the description of a network, so that it can be selected.
+
+        Args:
+            url: an `http` or `https` address, or the path of a file on this machine. The file
+                holds a JSON object such as `network_configuration` shows.
+
+        Returns:
+            `name`, `label`, `maintainer`, and `ignored`, what the description says without
+            effect.
+        """
+        result: dict[str, Any] = self.ask("network_create", {"url": url})
+        return result
+
+    def network_select(self, name: str) -> dict[str, Any]:
+        """Move to another network.
+
+        Args:
+            name: of a network that `network_create` learned, or `mainline`.
+
+        Returns:
+            What `network_configuration` shows of the network.
+        """
+        result: dict[str, Any] = self.ask("network_select", {"name": name})
+        return result
+
+    def networks_list(self) -> list[dict[str, Any]]:
+        """List the networks that can be selected.
+
+        Returns:
+            A list of `name`, `label`, `maintainer` and `selected`.
+        """
+        result: list[dict[str, Any]] = self.ask("networks_list", {})
         return result
 
     def nickname_get(self) -> dict[str, Any]:

@@ -220,6 +220,7 @@ class LocalIdentity:
         pool: Executor,
         known_idurl: IDURL | None = None,
         passphrase: str | None = None,
+        lock_key: bool = True,
         version: str = "",
     ) -> LocalIdentity:
         """Bring an identity back from its backup on a fresh home.
@@ -231,7 +232,8 @@ class LocalIdentity:
         Args:
             text: the content of the backup file.
             known_idurl: the address, if the file names none or an outdated one.
-            passphrase: opens a locked backup, and locks the key file here.
+            passphrase: opens a locked backup.
+            lock_key: whether it locks the key file here, too.
 
         Raises:
             AlreadyExists: the home has an identity, or another private key.
@@ -269,7 +271,8 @@ class LocalIdentity:
             version=version,
             extras=newest.extras if newest else (),
         )
-        await loop.run_in_executor(pool, keep_recovered_key, home, key, passphrase)
+        lock = passphrase if lock_key else None
+        await loop.run_in_executor(pool, keep_recovered_key, home, key, lock)
         identity = cls(home, key, document, client=client, clock=clock, pool=pool)
         await loop.run_in_executor(pool, store_document, home, document)
         try:

@@ -113,6 +113,10 @@ class FakeNode:
             lambda: self.global_id is not None,
         )
         self.stops: list[bool] = []
+        self.former: dict[GlobalID, GlobalID] = {}
+
+    def current_name(self, name: GlobalID) -> GlobalID:
+        return self.former.get(name, name)
 
     def require_storage(self) -> FakeStorage:
         if self.global_id is None:

@@ -74,7 +74,7 @@ def test_command_lines_of_the_pages_make_the_calls_they_stand_for(
     owner = Context(GlobalID("alice", "server-a.com"))
     for entry in registry.operations.values():
         values = example(entry)
-        for name in entry.from_file:
+        for name in values.keys() & set(entry.from_file):
             (tmp_path / "alice_backup.key").write_text(str(values[name]), "utf-8")
         words = shlex.split(command_line(entry, values))
         assert words[0] == "bitdust"

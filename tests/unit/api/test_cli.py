@@ -316,10 +316,12 @@ async def test_files_are_read_for_parameters_that_come_from_files(
 ) -> None:
     del http
     texts: list[str] = []
+    phrases: list[str | None] = []
 
-    async def recover(text: str, known: object) -> None:
+    async def recover(text: str, known: object, passphrase: str | None) -> None:
         del known
         texts.append(text)
+        phrases.append(passphrase)
 
     node.recover_identity = recover
     backup = tmp_path / "alice.key"
@@ -328,6 +330,11 @@ async def test_files_are_read_for_parameters_that_come_from_files(
     assert ended.code == 7, "the fake has no identity to show afterwards"
     await bitdust(node.home, "identity", "recover", "-", stdin=b"from standard input")
     assert texts == ["http://a/b.xml\nKEY", "from standard input"]
+    secret = tmp_path / "passphrase"
+    secret.write_text("open sesame\n")
+    words = ("identity", "recover", str(backup), "--passphrase", str(secret))
+    await bitdust(node.home, *words)
+    assert phrases == [None, None, "open sesame"], "only the name of the file is in the arguments"
     ended = await bitdust(node.home, "identity", "recover", str(tmp_path / "missing"))
     assert ended.code == 5
 

@@ -22,9 +22,6 @@ SEEDS = "BITDUST_SEEDS"
 
 METHODS: list[dict[str, Any]] = json.loads((HERE / "methods.json").read_text("ascii"))
 
-COMING = frozenset({"identity_rotate"})
-"""Methods of the engine that may not be there yet; those of `LATER` come with their subject."""
-
 SLIPS = {
     # documented on a route or under a name that belongs to another method
     ("friend_remove", "websocket"),
@@ -54,10 +51,9 @@ def rows(generation: int) -> list[dict[str, Any]]:
 
 def test_no_method_is_missing(table: RpcTable) -> None:
     missing = {row["method"] for row in METHODS} - set(table.methods)
-    assert missing <= set(LATER) | COMING, sorted(missing - set(LATER) - COMING)
+    assert missing <= set(LATER), sorted(missing - set(LATER))
     documented = {row["method"] for row in METHODS}
     assert set(LATER) <= documented, "only documented methods are promised"
-    assert documented >= COMING
 
 
 def test_the_third_generation_has_its_routes_and_parameters(registry: Registry) -> None:

@@ -207,3 +207,60 @@ async def key_share(
         },
         message=f"the {half} key {key_id} was handed to {document.global_id}",
     )
+
+
+@operation(
+    POST("/key/audit/v1"),
+    cli="key audit",
+    aliases=dict.fromkeys(
+        ("untrusted_global_id", "untrusted_idurl", "untrusted_id"), "untrusted_user_id"
+    ),
+    example={
+        "key_id": "abcd1234$alice@server-a.com",
+        "untrusted_user_id": "carol@computer-c.net",
+        "is_private": True,
+    },
+)
+async def key_audit(
+    node: Node,
+    key_id: KeyID,
+    untrusted_user_id: Person,
+    *,
+    is_private: bool = False,
+    timeout: Annotated[float, Range(0.1, _MAX_TIMEOUT)] = 10,
+) -> Answer:
+    """Have another person prove that they hold a key, without showing it.
+
+    Args:
+        key_id: a key whose public half you hold as well.
+        untrusted_user_id: who shall prove it; must be online.
+        is_private: ask for the private half, otherwise for the public one.
+        timeout: seconds, connecting included.
+
+    Returns:
+        `key_id`, `global_id`, `idurl`, `is_private` and `audited`, which is true.
+
+    Raises:
+        NoIdentity: there is no identity yet.
+        NotFound: you do not hold the key, they do not hold it, or nobody is known by that name.
+        IntegrityError: the proof is wrong.
+        InvalidInput: you named yourself.
+        PeerUnreachable: the person is not online now.
+
+    Source: BitDust API, third generation, key_audit.
+    """
+    exchange = node.require_key_exchange()
+    node.require_keys().get(key_id)
+    document = await node.find_person(untrusted_user_id)
+    await exchange.audit(key_id, document, is_private, timeout)
+    half = "private" if is_private else "public"
+    return Answer(
+        {
+            "key_id": str(key_id),
+            "global_id": str(document.global_id),
+            "idurl": str(document.idurl),
+            "is_private": is_private,
+            "audited": True,
+        },
+        message=f"{document.global_id} holds the {half} key {key_id}",
+    )

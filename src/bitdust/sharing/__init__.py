@@ -1,6 +1,7 @@
 """What is given to other people: keys, and shared locations with a key of their own.
 
-``handover`` is pure: what a key on its way says. ``keyexchange`` gives and takes keys.
+``handover`` and ``audit`` are pure: what a key on its way says, and how holding one is proven.
+``keyexchange`` gives and takes keys, ``keyaudit`` asks for proofs and gives them.
 """
 
 from __future__ import annotations

@@ -49,6 +49,7 @@ from bitdust.sharing.handover import (
     open_handover,
     seal_handover,
 )
+from bitdust.sharing.keyaudit import KeyAudit
 
 SHARE_TIMEOUT: Final = 10.0
 """Seconds a hand-over may take when nothing else is said."""
@@ -92,7 +93,7 @@ class KeyExchange:
     """Keys between this person and others.
 
     Args:
-        network: sessions; ``key.share`` is answered on it.
+        network: sessions; ``key.share`` and ``key.audit`` are answered on it.
         ring: where keys are taken from and go to.
         identity: own identity key.
         find: the document of the person at an address, found independently of who asks.
@@ -129,6 +130,7 @@ class KeyExchange:
         self._rate_all = TokenBuckets(TAKE_RATE_ALL, 1)
         self._nonces: OrderedDict[bytes, float] = OrderedDict()
         self._turn = asyncio.Lock()
+        self._audits = KeyAudit(network, self._node_id, ring, clock, random, pool)
         network.handle(SHARE_KEY, self._on_share)
 
     def on_received(self, alias_prefix: str, receiver: Receiver) -> Callable[[], None]:
@@ -151,6 +153,16 @@ class KeyExchange:
                 del self._receivers[alias_prefix]
 
         return off
+
+    async def audit(
+        self,
+        key_id: KeyID,
+        document: IdentityDocument,
+        private: bool = False,
+        timeout: float = SHARE_TIMEOUT,
+    ) -> None:
+        """See ``KeyAudit.audit``."""
+        await self._audits.audit(key_id, document, private, timeout)
 
     # --- giving ------------------------------------------------------------------------------
 

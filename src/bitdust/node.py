@@ -16,6 +16,8 @@ import structlog
 from bitdust import __version__
 from bitdust.api import build_registry, ensure_secret
 from bitdust.api.listening import EventConsumers
+from bitdust.api.machines import look
+from bitdust.api.machinewatch import MachineWatch
 from bitdust.api.modelfeed import ModelFeed
 from bitdust.clock import Clock, Random
 from bitdust.config import Settings
@@ -114,6 +116,7 @@ class Node:
         """UDP port of the own STUN responder, 0 while there is none."""
         self.traffic = Traffic(self.clock)
         self.machines = MachineTable()
+        self.automats = MachineWatch(self, lambda: look(self))
         self.models = ModelFeed(self)
         self._leaving = False
         self.services = ServiceRunner(
@@ -204,6 +207,7 @@ class Node:
             if server is not None:
                 await server.stop()
         self._http = self._websocket = None
+        await self.automats.close()
         await self.models.close()
         moving = [*self._moves, *([self._completing] if self._completing else [])]
         for task in moving:

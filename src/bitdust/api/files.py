@@ -35,6 +35,12 @@ async def files_sync(node: Node) -> Any:
 
 @operation(
     GET("/file/list/v1"),
+    GET(
+        "/file/list/all/v1",
+        all_customers=True,
+        include_uploads=True,
+        include_downloads=True,
+    ),
     GET("/f/l"),
     GET("/f/l/v1"),
     cli="file list",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from bitdust.api.registry import GET, operation
+from bitdust.api.envelope import Answer
+from bitdust.api.registry import GET, POST, operation
 from bitdust.errors import BitdustError, InvalidInput, NotFound
 from bitdust.machine import Machine
 
@@ -23,11 +24,18 @@ async def automats_list(node: Node) -> list[dict[str, Any]]:
 
     Returns:
         A list of `index`, `id`, `name`, `state`, `repr`, `timers` (what happens next by itself),
-        `past` (states in which earlier calls found it) and `details` (whom it is about).
+        `past` (the last ten states in which it was seen), `details` (whom it is about) and
+        `events` (whether its changes are told).
 
     Source: BitDust API, third generation, automats_list.
     """
-    return node.machines.show(_machines(node))
+    return look(node)
+
+
+def look(node: Node) -> list[dict[str, Any]]:
+    """All state machines now, as ``automats_list`` shows them."""
+    rows = node.machines.show(_machines(node))
+    return [{**row, "events": node.automats.is_watched(row)} for row in rows]
 
 
 @operation(GET("/automat/info/v1"), GET("/state/info/v1"), cli="automat info", example={"index": 1})
@@ -49,12 +57,83 @@ async def automat_info(
 
     Source: BitDust, second generation, automat/info.
     """
+    return _find(node, index, automat_id)
+
+
+def _find(node: Node, index: int | None, automat_id: str | None) -> dict[str, Any]:
     if index is None and automat_id is None:
         raise InvalidInput("one of mandatory parameters missed: index, automat_id")
-    for row in node.machines.show(_machines(node)):
+    for row in look(node):
         if row["index"] == index or row["id"] == automat_id:
             return row
     raise NotFound("there is no such state machine now", hint="see `bitdust automat list`")
+
+
+@operation(
+    POST("/automat/events/start/v1"),
+    POST("/state/events/start/v1"),
+    cli="automat events-start",
+    example={"index": 1},
+)
+async def automat_events_start(
+    node: Node,
+    *,
+    index: int | None = None,
+    automat_id: str | None = None,
+    state_unchanged: bool = False,
+) -> Answer:
+    """Tell by events how one state machine moves, until `automat_events_stop` is called.
+
+    The event is `state-changed`, with `index`, `id`, `name`, `oldstate`, `newstate` and `event`,
+    what happened in the node before.
+
+    Args:
+        index: its number.
+        automat_id: or its id.
+        state_unchanged: tell also of events after which it stands where it stood.
+
+    Returns:
+        The state machine as `automats_list` shows it.
+
+    Raises:
+        InvalidInput: neither is given, or too many are watched.
+        NotFound: there is no such state machine now.
+
+    Source: BitDust, second generation, automat/events/start.
+    """
+    row = _find(node, index, automat_id)
+    node.automats.start(row, state_unchanged=state_unchanged)
+    return Answer({**row, "events": True}, message=f"changes of {row['id']} are told by events")
+
+
+@operation(
+    POST("/automat/events/stop/v1"),
+    POST("/state/events/stop/v1"),
+    cli="automat events-stop",
+    ignored=("state_unchanged",),
+    example={"index": 1},
+)
+async def automat_events_stop(
+    node: Node, *, index: int | None = None, automat_id: str | None = None
+) -> Answer:
+    """Tell no longer how one state machine moves.
+
+    Args:
+        index: its number.
+        automat_id: or its id.
+
+    Returns:
+        The state machine as `automats_list` shows it.
+
+    Raises:
+        InvalidInput: neither is given.
+        NotFound: there is no such state machine now.
+
+    Source: BitDust, second generation, automat/events/stop.
+    """
+    row = _find(node, index, automat_id)
+    await node.automats.stop(row)
+    return Answer({**row, "events": False}, message=f"changes of {row['id']} are told no longer")
 
 
 def _machines(node: Node) -> Iterator[Machine]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
+from bitdust.api.blocking import in_pool
 from bitdust.api.envelope import Answer
+from bitdust.api.networks import MAINLINE, selected
 from bitdust.api.parameters import Range
 from bitdust.api.registry import GET, operation
 from bitdust.errors import NetworkError
@@ -14,6 +16,12 @@ if TYPE_CHECKING:
 
 _PROTOCOLS = {"protocols": ["tcp", "udp", "proxy"]}
 _CONNECTED = "CONNECTED"
+_GATEWAY = "services/gateway/enabled"
+_CONNECTED_SERVICES = (
+    "service_gateway",
+    "service_p2p_hookups",
+    "service_proxy_transport",
+)
 _STUN_LOOKUP = 5.0
 _STUN_SERVERS = 10
 _KNOWN_PORTS = {"known-nodes": (14441, "udp_port")}
@@ -31,7 +39,8 @@ async def network_connected(
         wait_timeout: seconds to wait.
 
     Returns:
-        `connected`, the number of connections, and `service_network`.
+        `connected`, the number of connections, and `service_network`, `service_gateway`,
+        `service_p2p_hookups` and `service_proxy_transport`, each `started` or `disabled`.
 
     Raises:
         NoIdentity: there is no identity yet.
@@ -55,7 +64,14 @@ async def network_connected(
         ) from None
     finally:
         node.events.unsubscribe(subscription)
-    return {"connected": count, "service_network": "started"}
+    services = {row["name"]: row for row in node.services.views()}
+    return {"connected": count, "service_network": "started"} | {
+        name: _service_word(services.get(name)) for name in _CONNECTED_SERVICES
+    }
+
+
+def _service_word(row: dict[str, Any] | None) -> str:
+    return "started" if row is not None and row["state"] == "ON" else "disabled"
 
 
 def _count_connected(rows: list[dict[str, Any]]) -> int:
@@ -210,7 +226,8 @@ async def network_status(
 async def network_reconnect(node: Node) -> Answer:
     """Look for this machine's address anew, and make all connections again.
 
-    Requests that are under way come to their end; uploads and downloads go on.
+    Requests that are under way come to their end; uploads and downloads go on. After
+    `network_disconnect` the network services are switched on again.
 
     Returns:
         `connections`, the number of nodes that are connected again.
@@ -221,7 +238,31 @@ async def network_reconnect(node: Node) -> Answer:
 
     Source: BitDust API, third generation, network_reconnect.
     """
+    if node.network is None and not node.settings.get_bool(_GATEWAY):
+        await _switch_gateway(node, True)
     return Answer({"connections": await node.reconnect()}, message="reconnected")
+
+
+@operation(GET("/network/disconnect/v1"), cli="network disconnect")
+async def network_disconnect(node: Node) -> Answer:
+    """End all connections and stay away from the network, until `network_reconnect` is called.
+
+    The service `service_gateway` is switched off, with all that stand on it. Uploads and downloads
+    go on when it is back.
+
+    Source: BitDust, second generation, network/disconnect.
+    """
+    await _switch_gateway(node, False)
+    return Answer(message="disconnected")
+
+
+async def _switch_gateway(node: Node, value: bool) -> None:
+    import asyncio
+
+    change = node.settings.prepare(_GATEWAY, value)
+    await in_pool(node, node.settings.write, change)
+    node.settings.notify(change)
+    await asyncio.shield(node.services.begin())
 
 
 @operation(GET("/network/stun/v1"), cli="network stun")
@@ -289,14 +330,17 @@ async def network_configuration(node: Node) -> dict[str, Any]:
 
     Source: BitDust API, third generation, network_configuration.
     """
-    private = node.settings.get_bool("services/entangled-dht/private-network")
-    name = "private" if private else "mainline"
+    described = await in_pool(node, selected, node.home)
+    name = described["name"]
+    if name == MAINLINE and node.settings.get_bool("services/entangled-dht/private-network"):
+        described = {"label": "A private network"}
+        name = "private"
     shown: dict[str, Any] = {
         "name": name,
         "current_network": name,
-        "label": "A private network" if private else "BitTorrent mainline DHT",
-        "maintainer": "",
-        "contact_email": "",
+        "label": str(described.get("label", "")),
+        "maintainer": str(described.get("maintainer", "")),
+        "contact_email": str(described.get("contact_email", "")),
     }
     keys = node.settings.keys()
     for row in node.services.views():

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from bitdust.api.listening import EventConsumers
+    from bitdust.api.machinewatch import MachineWatch
     from bitdust.api.modelfeed import ModelFeed
     from bitdust.api.parameters import LocalPath, Target
     from bitdust.clock import Clock, Random
@@ -153,6 +154,11 @@ class Node(Protocol):
     @property
     def machines(self) -> MachineTable:
         """Numbers and past states of state machines."""
+        ...
+
+    @property
+    def automats(self) -> MachineWatch:
+        """Who is told how state machines move."""
         ...
 
     @property

@@ -307,7 +307,7 @@ def kind_of(annotation: Any) -> Kind:
     simple: Mapping[Any, Kind] = {
         str: Kind("text", _text, "abcd", _TEXT),
         Word: Kind("text or number", _word, "0", {"type": ["string", "integer"]}),
-        Person: Kind("global id, IDURL or name", _person, "carol@computer-c.net", _TEXT),
+        Person: Kind("global id, IDURL or name", _person, "carol@computer-c.net", _TEXT, True),
         LocalPath: Kind(
             "local path",
             _local_path,

@@ -21,20 +21,28 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 VERSION = "v1"
+_PERSON = ("id", "idurl", "global_id", "user_id")
 MAX_PATH = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """An HTTP verb and path; ``{name}`` stands for one segment, ``{name:path}`` for several."""
+    """An HTTP verb and path; ``{name}`` stands for one segment, ``{name:path}`` for several.
+
+    Args:
+        verb: such as ``GET``.
+        path: such as ``/file/list/v1``.
+        preset: other defaults that parameters have on this route.
+    """
 
     verb: str
     path: str
+    preset: tuple[tuple[str, Any], ...] = ()
 
 
-def GET(path: str) -> Route:
-    """A route that takes query arguments."""
-    return Route("GET", path)
+def GET(path: str, **preset: Any) -> Route:
+    """A route that takes query arguments, with other defaults of some parameters."""
+    return Route("GET", path, tuple(preset.items()))
 
 
 def POST(path: str) -> Route:
@@ -65,6 +73,8 @@ class Operation(Generic[P, R]):
         also: other method names.
         long_poll: waits for something to happen; ended when the caller goes away.
         from_file: parameters that the command line reads from a named file.
+        from_path: spellings under which existing clients name a local file, and the parameters
+            that take what is in it.
         positional: optional parameters that the command line takes without their name.
         example: values for the reference where the usual ones do not fit.
     """
@@ -77,6 +87,7 @@ class Operation(Generic[P, R]):
     also: tuple[str, ...] = ()
     long_poll: bool = False
     from_file: tuple[str, ...] = ()
+    from_path: Mapping[str, str] = field(default_factory=dict)
     positional: tuple[str, ...] = ()
     example: Mapping[str, Any] = field(default_factory=dict)
 
@@ -114,7 +125,25 @@ class Operation(Generic[P, R]):
         Raises:
             InvalidParameters: missing, unknown, doubled or ill-typed parameters.
         """
-        return bind(self.parameters, raw, context, aliases=self.aliases, ignored=self.ignored)
+        return bind(self.parameters, raw, context, aliases=self.spellings, ignored=self.ignored)
+
+    @cached_property
+    def spellings(self) -> dict[str, str]:
+        """Other spellings of parameters: those declared, and those that name a person.
+
+        A person may be given as ``id``, ``idurl`` or ``global_id`` where only one is asked for, and
+        with the beginning of the parameter's name in any case: ``trusted_user_id`` is also
+        ``trusted_id``, ``trusted_idurl`` and ``trusted_global_id``.
+        """
+        people = [name for name, entry in self.parameters.items() if entry.kind.names_person]
+        found: dict[str, str] = {}
+        for name in people:
+            stem = name.removesuffix("_idurl").removesuffix("_id").removesuffix("_user")
+            found |= {f"{stem}_{ending}": name for ending in _PERSON}
+            if len(people) == 1:
+                found |= dict.fromkeys(_PERSON, name)
+        found |= self.aliases
+        return {given: name for given, name in found.items() if given not in self.parameters}
 
     @property
     def signature(self) -> str:
@@ -134,6 +163,7 @@ def operation(
     also: tuple[str, ...] = (),
     long_poll: bool = False,
     from_file: tuple[str, ...] = (),
+    from_path: Mapping[str, str] | None = None,
     positional: tuple[str, ...] = (),
     example: Mapping[str, Any] | None = None,
 ) -> Callable[[Callable[P, Awaitable[R]]], Operation[P, R]]:
@@ -149,6 +179,7 @@ def operation(
             also=also,
             long_poll=long_poll,
             from_file=from_file,
+            from_path=from_path or {},
             positional=positional,
             example=example or {},
         )
@@ -169,7 +200,9 @@ class Registry:
     def __init__(self, operations: Iterable[Operation[..., Any]]) -> None:
         self.operations: dict[str, Operation[..., Any]] = {}
         self._names: dict[str, Operation[..., Any]] = {}
-        self._routes: dict[tuple[str, tuple[str, ...]], Operation[..., Any]] = {}
+        self._routes: dict[
+            tuple[str, tuple[str, ...]], tuple[Operation[..., Any], dict[str, Any]]
+        ] = {}
         self._patterns: list[tuple[str, tuple[str, ...], Operation[..., Any]]] = []
         for entry in operations:
             self._add(entry)
@@ -187,7 +220,7 @@ class Registry:
             elif (route.verb, segments) in self._routes:
                 raise ValueError(f"two operations have the route {route.verb} {route.path}")
             else:
-                self._routes[route.verb, segments] = entry
+                self._routes[route.verb, segments] = (entry, dict(route.preset))
 
     def named(self, name: str) -> Operation[..., Any]:
         """The operation called ``name``.
@@ -204,8 +237,8 @@ class Registry:
             raise NotFound(f"invalid api method name {name[:80]!r}", hint=hint)
         return entry
 
-    def route(self, verb: str, path: str) -> tuple[Operation[..., Any], dict[str, str]]:
-        """The operation for an HTTP request, and the parameters that its path holds.
+    def route(self, verb: str, path: str) -> tuple[Operation[..., Any], Mapping[str, Any]]:
+        """The operation for an HTTP request, and the parameters that its path holds or presets.
 
         ``/group/verb/v1`` and ``/v1/group/verb`` are the same; a slash at the end is ignored.
 
@@ -229,10 +262,10 @@ class Registry:
 
     def _match(
         self, verb: str, segments: tuple[str, ...]
-    ) -> tuple[Operation[..., Any], dict[str, str]] | None:
-        entry = self._routes.get((verb, segments))
-        if entry is not None:
-            return entry, {}
+    ) -> tuple[Operation[..., Any], Mapping[str, Any]] | None:
+        found = self._routes.get((verb, segments))
+        if found is not None:
+            return found
         for pattern_verb, pattern, candidate in self._patterns:
             if pattern_verb == verb:
                 values = _match_pattern(pattern, segments)
@@ -278,6 +311,7 @@ def build_registry() -> Registry:
         machines,
         models,
         network,
+        networks,
         nicknames,
         process,
         services,
@@ -296,6 +330,7 @@ def build_registry() -> Registry:
         services,
         traffic,
         network,
+        networks,
         nicknames,
         dht,
         machines,

@@ -59,7 +59,11 @@ async def suppliers_list(
     PUT("/supplier/switch/v1"),
     POST("/supplier/switch/v1"),
     cli="supplier change",
-    aliases={"index": "position"},
+    aliases={
+        "index": "position",
+        "new_idurl": "new_supplier_id",
+        "new_global_id": "new_supplier_id",
+    },
     positional=("position", "new_supplier_id"),
     example={"position": 1, "new_supplier_id": "carol@computer-c.net"},
 )

@@ -174,3 +174,26 @@ async def queue_producers_list(node: Node) -> list[dict[str, Any]]:
             "produced": sum(node.events.counts.values()),
         }
     ]
+
+
+@operation(GET("/queue/stream/list/v1"), cli="queue streams")
+async def queue_streams_list(node: Node) -> list[dict[str, Any]]:
+    """List queues with those who take from them and put into them.
+
+    Returns:
+        A list of `queue_id`, `active` (somebody waits), `consumers`, `producers` and `sequence_id`,
+        the number of the last message that was taken, -1 before the first.
+
+    Source: BitDust, second generation, queue/stream/list.
+    """
+    producers = [row["producer_id"] for row in await queue_producers_list(node)]
+    return [
+        {
+            "queue_id": row["queue_id"],
+            "active": row["waiting"],
+            "consumers": [row["consumer_id"]],
+            "producers": producers,
+            "sequence_id": row["consumed"] - 1,
+        }
+        for row in node.consumers.queues()
+    ]

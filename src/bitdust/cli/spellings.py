@@ -47,7 +47,6 @@ SYNONYMS: Mapping[str, str] = {
     "key save": "key backup",
     "config ls": "config list",
     "dir": "folder",
-    "dir create": "folder create",
     "file ls": "file list",
     "file up": "file upload",
     "file down": "file download",

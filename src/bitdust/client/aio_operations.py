@@ -336,6 +336,31 @@ class AsyncOperations(ABC):
         )
         return result
 
+    async def key_audit(
+        self, key_id: str, untrusted_user_id: str, *, is_private: bool = False, timeout: float = 10
+    ) -> dict[str, Any]:
+        """Have another person prove that they hold a key, without showing it.
+
+        Args:
+            key_id: a key whose public half you hold as well.
+            untrusted_user_id: who shall prove it; must be online.
+            is_private: ask for the private half, otherwise for the public one.
+            timeout: seconds, connecting included.
+
+        Returns:
+            `key_id`, `global_id`, `idurl`, `is_private` and `audited`, which is true.
+        """
+        result: dict[str, Any] = await self.ask(
+            "key_audit",
+            {
+                "key_id": key_id,
+                "untrusted_user_id": untrusted_user_id,
+                "is_private": is_private,
+                "timeout": timeout,
+            },
+        )
+        return result
+
     async def friends_list(self) -> list[dict[str, Any]]:
         """List your friends.
 
@@ -1153,7 +1178,7 @@ class AsyncOperations(ABC):
         """List the networks that can be selected.
 
         Returns:
-            A list of `name`, `label`, `maintainer` and `selected`.
+            A list of `name`, `label`, `maintainer`, `contact_email` and `selected`.
         """
         result: list[dict[str, Any]] = await self.ask("networks_list", {})
         return result
@@ -1328,8 +1353,8 @@ class AsyncOperations(ABC):
 
         Returns:
             A list of `index`, `id`, `name`, `state`, `repr`, `timers` (what happens next by
-            itself), `past` (states in which earlier calls found it) and `details` (whom it is
-            about).
+            itself), `past` (the last ten states in which it was seen), `details` (whom it is
+            about) and `events` (whether its changes are told).
         """
         result: list[dict[str, Any]] = await self.ask("automats_list", {})
         return result
@@ -1348,6 +1373,46 @@ class AsyncOperations(ABC):
         """
         result: dict[str, Any] = await self.ask(
             "automat_info", {"index": index, "automat_id": automat_id}
+        )
+        return result
+
+    async def automat_events_start(
+        self,
+        *,
+        index: int | None = None,
+        automat_id: str | None = None,
+        state_unchanged: bool = False,
+    ) -> dict[str, Any]:
+        """Tell by events how one state machine moves, until `automat_events_stop` is called.
+
+        Args:
+            index: its number.
+            automat_id: or its id.
+            state_unchanged: tell also of events after which it stands where it stood.
+
+        Returns:
+            The state machine as `automats_list` shows it.
+        """
+        result: dict[str, Any] = await self.ask(
+            "automat_events_start",
+            {"index": index, "automat_id": automat_id, "state_unchanged": state_unchanged},
+        )
+        return result
+
+    async def automat_events_stop(
+        self, *, index: int | None = None, automat_id: str | None = None
+    ) -> dict[str, Any]:
+        """Tell no longer how one state machine moves.
+
+        Args:
+            index: its number.
+            automat_id: or its id.
+
+        Returns:
+            The state machine as `automats_list` shows it.
+        """
+        result: dict[str, Any] = await self.ask(
+            "automat_events_stop", {"index": index, "automat_id": automat_id}
         )
         return result
 

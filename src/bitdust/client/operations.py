@@ -336,6 +336,31 @@ class Operations(ABC):
         )
         return result
 
+    def key_audit(
+        self, key_id: str, untrusted_user_id: str, *, is_private: bool = False, timeout: float = 10
+    ) -> dict[str, Any]:
+        """Have another person prove that they hold a key, without showing it.
+
+        Args:
+            key_id: a key whose public half you hold as well.
+            untrusted_user_id: who shall prove it; must be online.
+            is_private: ask for the private half, otherwise for the public one.
+            timeout: seconds, connecting included.
+
+        Returns:
+            `key_id`, `global_id`, `idurl`, `is_private` and `audited`, which is true.
+        """
+        result: dict[str, Any] = self.ask(
+            "key_audit",
+            {
+                "key_id": key_id,
+                "untrusted_user_id": untrusted_user_id,
+                "is_private": is_private,
+                "timeout": timeout,
+            },
+        )
+        return result
+
     def friends_list(self) -> list[dict[str, Any]]:
         """List your friends.
 
@@ -1141,7 +1166,7 @@ class Operations(ABC):
         """List the networks that can be selected.
 
         Returns:
-            A list of `name`, `label`, `maintainer` and `selected`.
+            A list of `name`, `label`, `maintainer`, `contact_email` and `selected`.
         """
         result: list[dict[str, Any]] = self.ask("networks_list", {})
         return result
@@ -1310,8 +1335,8 @@ class Operations(ABC):
 
         Returns:
             A list of `index`, `id`, `name`, `state`, `repr`, `timers` (what happens next by
-            itself), `past` (states in which earlier calls found it) and `details` (whom it is
-            about).
+            itself), `past` (the last ten states in which it was seen), `details` (whom it is
+            about) and `events` (whether its changes are told).
         """
         result: list[dict[str, Any]] = self.ask("automats_list", {})
         return result
@@ -1330,6 +1355,46 @@ class Operations(ABC):
         """
         result: dict[str, Any] = self.ask(
             "automat_info", {"index": index, "automat_id": automat_id}
+        )
+        return result
+
+    def automat_events_start(
+        self,
+        *,
+        index: int | None = None,
+        automat_id: str | None = None,
+        state_unchanged: bool = False,
+    ) -> dict[str, Any]:
+        """Tell by events how one state machine moves, until `automat_events_stop` is called.
+
+        Args:
+            index: its number.
+            automat_id: or its id.
+            state_unchanged: tell also of events after which it stands where it stood.
+
+        Returns:
+            The state machine as `automats_list` shows it.
+        """
+        result: dict[str, Any] = self.ask(
+            "automat_events_start",
+            {"index": index, "automat_id": automat_id, "state_unchanged": state_unchanged},
+        )
+        return result
+
+    def automat_events_stop(
+        self, *, index: int | None = None, automat_id: str | None = None
+    ) -> dict[str, Any]:
+        """Tell no longer how one state machine moves.
+
+        Args:
+            index: its number.
+            automat_id: or its id.
+
+        Returns:
+            The state machine as `automats_list` shows it.
+        """
+        result: dict[str, Any] = self.ask(
+            "automat_events_stop", {"index": index, "automat_id": automat_id}
         )
         return result
 

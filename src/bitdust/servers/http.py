@@ -170,9 +170,9 @@ class HttpServer:
         self._admit(request, query)
         called, in_path = self._registry.route(request.method, request.scope["path"])
         if request.method == "GET":
-            return await self._call(request, called, {**query, **in_path}, textual=True)
+            return await self._call(request, called, {**in_path, **query}, textual=True)
         body = decode_object(await self._read_body(request))
-        return await self._call(request, called, {**query, **body, **in_path}, textual=False)
+        return await self._call(request, called, {**in_path, **query, **body}, textual=False)
 
     def _admit(self, request: Request, query: dict[str, object]) -> None:
         in_query = query.pop("api_secret", None)

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from bitdust.api.listening import EventConsumers
+from bitdust.api.machines import look
+from bitdust.api.machinewatch import MachineWatch
 from bitdust.api.modelfeed import ModelFeed
 from bitdust.api.registry import Registry, build_registry
 from bitdust.api.secret import ensure_secret
@@ -102,6 +104,7 @@ class FakeNode:
         self.network = self.dht = self.customer = self.supplier = None
         self.traffic = Traffic(self.clock)
         self.machines = MachineTable()
+        self.automats = MachineWatch(self, lambda: look(self))  # type: ignore[arg-type]
         self.models = ModelFeed(self)  # type: ignore[arg-type]
         graph = known_services()
         self.services = ServiceRunner(

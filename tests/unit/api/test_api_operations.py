@@ -196,7 +196,13 @@ async def test_network_connected_waits_for_the_first_connection(
     await asyncio.sleep(0)
     rows.append({"state": "CONNECTED", "proto": "udp"})
     node.events.publish("node-connected")
-    assert await waiting == {"connected": 1, "service_network": "started"}
+    assert await waiting == {
+        "connected": 1,
+        "service_network": "started",
+        **dict.fromkeys(
+            ("service_gateway", "service_p2p_hookups", "service_proxy_transport"), "disabled"
+        ),
+    }
     listed = await result_of(node, registry, "connections_list", protocols="tcp,proxy")
     assert listed == rows[:1]
     assert await result_of(node, registry, "streams_list", protocols=[]) == rows

@@ -1,4 +1,4 @@
-"""How fast the local API answers: ``python benchmarks/api.py [--seconds 3]``.
+"""How fast the local API answers: ``python benchmarks/api.py [--seconds 3] [--upload 1024]``.
 
 A daemon of its own runs in a process of its own, without an identity. Calls are made by raw sockets
 from this process, so that the client costs as little as it can; rates are given per second of wall
@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bitdust.api.secret import read_secret
+from bitdust.cli.testnet import CUSTOMER, Plan, Testnet
 from bitdust.cli.testnet_ports import Ports
 from bitdust.config import Settings
 from bitdust.daemon import holder, run_daemon
@@ -213,6 +214,75 @@ async def listeners(port: int, secret: str, pid: int, count: int, rate: int, sec
     )
 
 
+CALLS_DURING_UPLOAD = 100
+"""Calls a second while an upload runs."""
+
+
+def write_random(path: Path, size: int) -> None:
+    """A file of ``size`` MiB that nothing can compress."""
+    with path.open("wb") as file:
+        for _ in range(size):
+            file.write(os.urandom(1 << 20))
+
+
+async def health_during(connect: Connect, work: Callable[[], object]) -> tuple[list[float], float]:
+    """Ask for the health at a steady pace until ``work`` is done.
+
+    A call that is late because the one before it was not answered counts from when it was due, so
+    that one long pause is not hidden by the calls that it prevented.
+
+    Returns:
+        Milliseconds until each answer, sorted, and the seconds that the work took.
+    """
+    caller = await connect()
+    await caller()
+    times: list[float] = []
+    loop = asyncio.get_running_loop()
+    began = time.perf_counter()
+    done = loop.run_in_executor(None, work)
+    due = began
+    while not done.done():
+        await asyncio.sleep(max(0.0, due - time.perf_counter()))
+        await caller()
+        times.append(1000 * (time.perf_counter() - due))
+        due += 1 / CALLS_DURING_UPLOAD
+    await done
+    return sorted(times), time.perf_counter() - began
+
+
+def during_upload(size: int) -> str:
+    """Measure the health call while a customer uploads ``size`` MiB; a sentence about it."""
+    with tempfile.TemporaryDirectory(prefix="bitdust-bench-") as folder:
+        work = Path(folder)
+        write_random(work / "large", size)
+        with Testnet(work / "network", Plan(suppliers=4, customers=1)) as network:
+            name = f"{CUSTOMER}-1"
+            home, api = network.member(name).home, network.api(name)
+
+            def upload() -> None:
+                given = {"local_path": str(work / "large"), "remote_path": "large"}
+                api.post("/file/upload/start/v1", wait_result=True, **given)
+
+            port = Settings(home).get_int("interface/api/rest-http-port")
+            connect = http(port, read_secret(home), "GET", "/process/health/v1")
+            idle, _ = asyncio.run(health_during(connect, lambda: time.sleep(3)))
+            busy, seconds = asyncio.run(health_during(connect, upload))
+    return (
+        f"`process_health` {CALLS_DURING_UPLOAD} times a second while {size} MiB are uploaded to 4 "
+        f"suppliers of the same machine in {seconds:.0f} s: {_spread(busy)}; idle before it: "
+        f"{_spread(idle)}"
+    )
+
+
+def _spread(times: list[float]) -> str:
+    picked = {
+        "p50": times[len(times) // 2],
+        "p99": times[len(times) * 99 // 100],
+        "worst": times[-1],
+    }
+    return ", ".join(f"{name} {value:.1f} ms" for name, value in picked.items())
+
+
 async def run(home: Path, seconds: float) -> None:
     """Measure the daemon that runs in ``home`` and print the table."""
     settings = Settings(home)
@@ -261,7 +331,12 @@ def main() -> None:
     """Start a daemon, measure, stop it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=3.0, help="for each line of the table")
-    seconds = parser.parse_args().seconds
+    parser.add_argument("--upload", type=int, default=0, metavar="MIB", help="measure this instead")
+    given = parser.parse_args()
+    if given.upload:
+        print(during_upload(given.upload))
+        return
+    seconds = given.seconds
     with tempfile.TemporaryDirectory(prefix="bitdust-bench-") as folder:
         home = Path(folder)
         settings = Settings(home)

@@ -47,8 +47,15 @@ MAX_PUSHED = 10_000
 """Events that may wait between two pushes."""
 PUSH_EVERY = 0.02
 """Seconds between two pushes of events; the first after a silence goes at once."""
+PUSH_PER_CLIENT = 0.0001
+"""Seconds that each client adds to that pause: what a push costs grows with them, on both sides."""
+PUSH_AT_ONCE = 250
+"""Clients that are served in one turn of the loop."""
 SLOW_CLIENT = 1013
 """Close code for a client that does not read (RFC 6455 registry: try again later)."""
+SLOW_REASON = "too slow: messages were not read"
+SLOW_GRACE = 5.0
+"""Seconds that a slow client has to read why it is dropped."""
 
 PORT_SETTING = "interface/api/web-socket-port"
 
@@ -106,6 +113,11 @@ class WebSocketServer:
         self._pumps: tuple[asyncio.Task[None], ...] = ()
         self._clients: set[_Client] = set()
         self._log = structlog.get_logger("websocket")
+
+    @property
+    def clients(self) -> int:
+        """How many are connected."""
+        return len(self._clients)
 
     async def start(self) -> int:
         """Begin to serve.
@@ -182,8 +194,18 @@ class WebSocketServer:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
         if client.slow.is_set():
-            self._log.info("a client that does not read was dropped")
-            connection.transport.abort()
+            await self._drop(connection)
+
+    async def _drop(self, connection: ServerConnection) -> None:
+        """End a connection whose client does not read, and say why behind what it has not read."""
+        self._log.info("a client was dropped", reason=SLOW_REASON)
+        transport = connection.transport
+        if connection.state is State.OPEN and not transport.is_closing():
+            transport.write(_close_frame(SLOW_CLIENT, SLOW_REASON))
+            transport.close()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(connection.wait_closed(), SLOW_GRACE)
+        transport.abort()
 
     async def _read(self, client: _Client) -> None:
         with suppress(ConnectionClosed):
@@ -247,9 +269,11 @@ class WebSocketServer:
                 if self._clients:
                     messages = self._messages(events, shape)
                     frames = b"".join(map(_frame, messages))
-                    for client in list(self._clients):
+                    for number, client in enumerate(list(self._clients), 1):
                         client.push_all(messages, frames)
-                await asyncio.sleep(PUSH_EVERY)
+                        if not number % PUSH_AT_ONCE:
+                            await asyncio.sleep(0)
+                await asyncio.sleep(PUSH_EVERY + PUSH_PER_CLIENT * len(self._clients))
         finally:
             bus.unsubscribe(subscription)
 
@@ -273,6 +297,12 @@ def _frame(message: bytes) -> bytes:
     if size < 65536:
         return b"\x81\x7e" + size.to_bytes(2, "big") + message
     return b"\x81\x7f" + size.to_bytes(8, "big") + message
+
+
+def _close_frame(code: int, reason: str) -> bytes:
+    """A close frame (RFC 6455, section 5.5.1)."""
+    body = code.to_bytes(2, "big") + reason.encode()
+    return bytes((0x88, len(body))) + body
 
 
 def _event(event: Event) -> dict[str, Any]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from typing import Any
 
 from websockets.asyncio.client import connect
 
-from bitdust.servers.websocket import PUSH_EVERY
+from bitdust.servers.websocket import PUSH_EVERY, SLOW_CLIENT, SLOW_REASON
 
 LISTENERS = 30
 EVENTS = 300
@@ -67,3 +68,36 @@ async def test_a_listener_that_leaves_disturbs_nobody(
         async with asyncio.timeout(30):
             for number in range(10):
                 assert json.loads(await stays.recv())["payload"]["data"]["number"] == number
+
+
+async def test_a_listener_that_does_not_read_is_told_why_it_is_dropped(
+    websocket: Any, node: Any, secret: str
+) -> None:
+    address = f"ws://127.0.0.1:{websocket.port}/?api_secret={secret}"
+    raw = socket.create_connection(("127.0.0.1", websocket.port))
+    raw.setblocking(False)
+    loop = asyncio.get_running_loop()
+    lines = [
+        f"GET /?api_secret={secret} HTTP/1.1",
+        f"Host: 127.0.0.1:{websocket.port}",
+        *("Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13"),
+        *("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "", ""),
+    ]
+    await loop.sock_sendall(raw, "\r\n".join(lines).encode())
+    assert b" 101 " in await loop.sock_recv(raw, 4096)
+    heard = 0
+    async with connect(address, compression=None, proxy=None) as reads, asyncio.timeout(60):
+        while websocket.clients == 2:
+            for _ in range(10):
+                node.events.publish("large", text="x" * 60_000)
+            for _ in range(10):
+                await reads.recv()
+            heard += 10
+        assert heard > 200, "what fits into the bounds is kept"
+        received = bytearray()
+        while part := await loop.sock_recv(raw, 1 << 20):
+            received += part
+        assert received.endswith(SLOW_CLIENT.to_bytes(2, "big") + SLOW_REASON.encode())
+        node.events.publish("after", text="")
+        assert json.loads(await reads.recv())["payload"]["event_id"] == "after"
+    raw.close()

@@ -21,7 +21,14 @@ from bitdust.api.machinewatch import MachineWatch
 from bitdust.api.modelfeed import ModelFeed
 from bitdust.clock import Clock, Random
 from bitdust.config import Settings
-from bitdust.contacts import Friends, NameLookup, Nicknames, find_person, parse_address
+from bitdust.contacts import (
+    Friends,
+    NameLookup,
+    Nicknames,
+    Pairing,
+    find_person,
+    parse_address,
+)
 from bitdust.dht import Dht, identity_topic
 from bitdust.errors import (
     AlreadyExists,
@@ -103,6 +110,7 @@ class Node:
         self.dht: Dht | None = None
         self.nicknames: Nicknames | None = None
         self.friends: Friends | None = None
+        self.pairing: Pairing | None = None
         self.key_exchange: KeyExchange | None = None
         self.supplier: SupplierService | None = None
         self.customer: CustomerService | None = None
@@ -521,6 +529,17 @@ class Node:
         if self.friends is None:
             raise self._off("the list of friends", "p2p_notifications")
         return self.friends
+
+    def require_pairing(self) -> Pairing:
+        """Becoming friends by hand.
+
+        Raises:
+            NoIdentity: there is no identity yet.
+            ServiceOff: it is switched off.
+        """
+        self.require_friends()
+        assert self.pairing is not None, "it comes and goes with the friends"
+        return self.pairing
 
     def require_key_exchange(self) -> KeyExchange:
         """Keys to other people, and theirs.

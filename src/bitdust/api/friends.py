@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 MAX_TIMEOUT = 3600.0
 MAX_RETRIES = 100
+MAX_HOURS = 24.0 * 31
 _NAMES = ("idurl", "global_id", "id")
 _USER = dict.fromkeys(_NAMES, "user_id")
 
@@ -268,3 +269,65 @@ def _friend_named(friends: Friends, user_id: str) -> Friend | None:
         if wanted in (str(document.global_id), *map(str, document.sources)):
             return friend
     return next((f for f in friends.list() if f.alias and f.alias == user_id), None)
+
+
+@operation(POST("/friend/invite/v1"), example={"alias": "SuperMario"})
+async def friend_invite(
+    node: Node, *, alias: str = "", hours: Annotated[float, Range(0.01, MAX_HOURS)] = 24
+) -> Answer:
+    """Make a code with which one other person can become your friend.
+
+    Give it to that person in a way that you trust. It is good once, until it expires, and while
+    both of you are online. `bitdust friend invite` shows it also as a picture to be photographed.
+
+    Args:
+        alias: what you will call whoever accepts.
+        hours: how long it is good.
+
+    Returns:
+        `code`, `inviter` (your address), `expires` (seconds since 1970).
+
+    Raises:
+        NoIdentity: there is no identity yet.
+        ServiceOff: the list of friends is switched off.
+        InvalidInput: an impossible alias, or too many invitations are open.
+        AlreadyExists: a friend has that alias.
+    """
+    code, expires = await node.require_pairing().invite(hours * 3600.0, alias)
+    return Answer({"code": code.text, "inviter": str(code.inviter), "expires": expires})
+
+
+@operation(
+    POST("/friend/accept/v1"),
+    example={"code": "alice@server-a.com/7K2QF-M9TRA-W6BPX-4H0EZ", "alias": "Al"},
+)
+async def friend_accept(
+    node: Node, code: str, *, alias: str = "", timeout: _Seconds = 15
+) -> Answer:
+    """Become friends with the person who gave you a code.
+
+    Each side proves to the other that it knows the secret in the code; neither has to trust
+    identity servers.
+
+    Args:
+        code: as `friend_invite` made it; case, blanks and dashes do not matter.
+        alias: what you will call them.
+        timeout: seconds, connecting included.
+
+    Returns:
+        The friend as `friends_list` shows it.
+
+    Raises:
+        InvalidInput: no proper code, your own, or an impossible alias.
+        AlreadyExists: another friend has that alias.
+        NotFound: nobody is known at the address in the code.
+        PeerUnreachable: the person is not online now.
+        PeerRefused: the invitation is not good any more.
+        IntegrityError: whoever answers there did not give that code.
+    """
+    friends = node.require_friends()
+    friend = await node.require_pairing().accept(code, alias, timeout)
+    return Answer(
+        friend_view(friends, friend),
+        message=f"{friend.document.global_id} and you are friends now",
+    )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bitdust.api.parameters import LocalPath, Target
     from bitdust.clock import Clock, Random
     from bitdust.config import Settings
-    from bitdust.contacts import Friends, Nicknames
+    from bitdust.contacts import Friends, Nicknames, Pairing
     from bitdust.dht import Dht
     from bitdust.events import EventBus
     from bitdust.identity import IdentityCache, IdentityDocument, KeyRing, LocalIdentity
@@ -207,6 +207,15 @@ class Node(Protocol):
 
     def require_friends(self) -> Friends:
         """The friends and their presence.
+
+        Raises:
+            NoIdentity: there is no identity yet.
+            ServiceOff: it is switched off or not up yet.
+        """
+        ...
+
+    def require_pairing(self) -> Pairing:
+        """Becoming friends by hand.
 
         Raises:
             NoIdentity: there is no identity yet.

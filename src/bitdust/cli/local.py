@@ -234,6 +234,7 @@ class Deferred(click.Command):
 _LIFE = "bitdust.cli.lifecycle"
 _INSTALL = "bitdust.cli.install"
 _VIEWS = "bitdust.cli.older_views"
+_PAIRING = "bitdust.cli.pairing"
 
 LOCAL: Mapping[str, click.Command] = {
     "init": init,
@@ -263,6 +264,12 @@ LOCAL: Mapping[str, click.Command] = {
     "key print": Deferred("print", "Print a private key.", _VIEWS, "key_print"),
     "key copy": Deferred("copy", "Put a private key into the clipboard.", _VIEWS, "key_copy"),
     "key backup": Deferred("backup", "Write a private key to a file.", _VIEWS, "key_backup"),
+    "friend invite": Deferred(
+        "invite", "Make a code that makes a friend.", _PAIRING, "friend_invite"
+    ),
+    "friend accept": Deferred(
+        "accept", "Become friends with who gave you a code.", _PAIRING, "friend_accept"
+    ),
     "folder": Deferred("folder", "Folders of the catalog.", _VIEWS),
     "file cancel": Deferred(
         "cancel", "Stop uploads and downloads of a file.", _VIEWS, "file_cancel"

@@ -66,6 +66,10 @@ SYNONYMS: Mapping[str, str] = {
     "services": "service",
     "service ls": "service list",
     "ping": "user ping",
+    "friends": "friend",
+    "friend ls": "friend list",
+    "friend rm": "friend remove",
+    "friend delete": "friend remove",
 }
 """Old words and the command or group that they stand for."""
 
@@ -73,6 +77,7 @@ DEFAULTS: Mapping[str, str] = {
     "identity": "identity get",
     "key": "key list",
     "file": "file list",
+    "friend": "friend list",
     "supplier": "supplier list",
     "customer": "customer list",
     "automat": "automat list",

@@ -28,6 +28,7 @@ NOUNS: Mapping[str, str] = {
     "dht value": "Records of the DHT.",
     "event": "Events of the running node.",
     "file": "Files and folders: upload, download, list, delete.",
+    "friend": "Your friends.",
     "identity": "Your identity and the cache of other people's.",
     "key": "Keys on this machine.",
     "network": "State of the network.",
@@ -39,6 +40,7 @@ NOUNS: Mapping[str, str] = {
     "stream": "Data on its way.",
     "supplier": "Nodes that store your data.",
     "transfer": "Fragments on their way.",
+    "user": "Other people: whether they are online.",
 }
 _OPTION_NAMES = {"wait_result": "wait"}
 _LONG_JOBS = frozenset({"file_upload_start", "file_download_start"})

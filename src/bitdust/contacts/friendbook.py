@@ -1,7 +1,7 @@
 """Who one's friends are, on disk: a file for each, beside the keys and as private as they are.
 
-They lie in the folder of keys because that folder goes to the suppliers under the master key: whoever
-recovers with the master key alone has the friends again, too.
+They lie in the folder of keys because that folder goes to the suppliers under the master key:
+whoever recovers with the master key alone has the friends again, too.
 """
 
 from __future__ import annotations
@@ -104,6 +104,19 @@ class FriendBook:
         wanted = alias.strip().casefold()
         return next((friend for friend in self.list() if friend.alias.casefold() == wanted), None)
 
+    def check_free(self, alias: str, node_id: bytes = b"") -> None:
+        """Refuse an alias that another friend has.
+
+        Raises:
+            AlreadyExists: with whose it is.
+        """
+        namesake = self.called(alias) if alias else None
+        if namesake is not None and namesake.node_id != node_id:
+            raise AlreadyExists(
+                f"you call {namesake.document.global_id} {alias!r} already",
+                hint="choose another alias",
+            )
+
     def put(self, document: IdentityDocument, alias: str, now: float) -> tuple[Friend, bool]:
         """Enter a friend, or change what a friend is called.
 
@@ -124,12 +137,7 @@ class FriendBook:
             known = self._friends.get(document.node_id)
             if known is None and len(self._friends) >= MAX_FRIENDS:
                 raise InvalidInput(f"there are {MAX_FRIENDS} friends already")
-            namesake = self.called(alias) if alias else None
-            if namesake is not None and namesake.node_id != document.node_id:
-                raise AlreadyExists(
-                    f"you call {namesake.document.global_id} {alias!r} already",
-                    hint="choose another alias",
-                )
+            self.check_free(alias, document.node_id)
             newest = document
             if known is not None and known.document.revision > document.revision:
                 newest = known.document

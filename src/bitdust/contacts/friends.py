@@ -118,6 +118,10 @@ class Friends:
         self._follow_book()  # there may be room for another one
         return friend
 
+    def check_free(self, alias: str, node_id: NodeID = b"") -> None:
+        """See ``FriendBook.check_free``."""
+        self._book.check_free(alias, node_id)
+
     def is_friend(self, node_id: NodeID) -> bool:
         """Whether that node belongs to a friend."""
         return self._book.get(node_id) is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bitdust.contacts import FriendBook, Friends
+from bitdust.contacts import FriendBook, Friends, Pairing
 from bitdust.events import EventScope
 from bitdust.services import ServicePort
 from bitdust.sharing import KeyExchange
@@ -29,20 +29,33 @@ class FriendsPart(NodePart):
 
     async def start(self) -> None:
         node = self._node
+        identity = node.require_identity()
         self._port = self._gateway.port()
         friends = Friends(
             self._port,
-            node.require_identity().node_id,
+            identity.node_id,
             FriendBook(node.home / KEYS_FOLDER),
             node.clock,
             EventScope(node.events),
             node.pool,
         )
         node.friends = friends
+        node.pairing = pairing = Pairing(
+            self._port,
+            lambda: identity.document,
+            friends,
+            node.identities.resolve,
+            node.home / "metadata" / "invitations",
+            node.clock,
+            node.random,
+            node.pool,
+        )
         await friends.start()
+        await pairing.start()
         node.name_lookups.insert(0, friends.named)
 
     async def stop(self) -> None:
+        self._node.pairing = None
         friends, self._node.friends = self._node.friends, None
         if friends is not None:
             if friends.named in self._node.name_lookups:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,28 @@ async def with_deadline(grid: Grid, ask: Any, wanted: object) -> None:
             return
         await grid.clock.sleep(1.0)
     raise AssertionError(f"never {wanted}")
+
+
+def test_an_upload_under_way_goes_on_under_the_new_name(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(os.urandom(3_000_000))
+
+    async def scenario() -> None:
+        async with Grid(tmp_path / "grid") as grid:
+            for number in range(2):
+                await grid.supplier(f"supplier-{number}")
+            alice = await grid.customer("alice", suppliers=2)
+            alice.settings.set(f"{BRANCH}/known-servers", SERVERS)
+            told = listen(alice)
+            await call(alice, "file_upload_start", local_path=str(source), remote_path="big")
+            assert not names_of(told, "backup-done")
+            await call(alice, "identity_rotate")
+            await grid.until(lambda: names_of(told, "backup-done"))
+            done = [event for event in told if event.event_id == "backup-done"]
+            assert done[0].data["remote_path"] == f"master${alice.global_id}:big"
+            assert await download(alice, "big", tmp_path / "out") == source.read_bytes()
+
+    run_virtual(scenario())
 
 
 def test_a_supplier_moves(tmp_path: Path) -> None:

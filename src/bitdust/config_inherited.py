@@ -183,16 +183,8 @@ def inherited_settings() -> list[Setting]:
             ("tcp-port", Port(), 6661),
         ),
         *_kept(
-            "services/joint-postman",
-            ("enabled", Bool(), True),
-        ),
-        *_kept(
             "services/keys-storage",
             ("reset-unreliable-backup-copies", Bool(), True),
-        ),
-        *_kept(
-            "services/message-history",
-            ("enabled", Bool(), True),
         ),
         *_kept(
             "services/miner",

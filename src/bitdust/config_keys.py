@@ -127,6 +127,12 @@ def _people() -> list[Setting]:
             "everybody",
             "Whose keys this node takes when they are handed over.",
         ),
+        Setting(
+            "services/private-messages/allow-sealed",
+            Bool(),
+            False,
+            "Send and take messages without forward secrecy where no better keys can be had.",
+        ),
     ]
 
 
@@ -209,14 +215,17 @@ def _switches() -> list[Setting]:
         "gateway": "Hold sessions with other nodes.",
         "identity-propagate": "Bring the own identity to its identity servers.",
         "ip-port-responder": "Tell other nodes under which address they are seen (STUN).",
+        "joint-postman": "Keep messages for the own customers while they are away.",
         "keys-exchange": "Hand keys to other people and take theirs.",
         "keys-registry": "Keep keys on this machine.",
         "keys-storage": "Store the other own keys at the suppliers, under the master key.",
         "list-files": "Answer what the catalog holds, and run transfers.",
         "my-data": "Open the own files to the person and its programs.",
+        "message-history": "Keep what was said with other people and in groups.",
         "nodes-lookup": "Find nodes through the DHT, and be found there.",
         "p2p-notifications": "Keep friends connected, and tell who of them comes and goes.",
         "p2p-hookups": "Remember the identities of nodes met.",
+        "private-messages": "Bring messages to other people and take theirs.",
     }
     return [Setting(f"services/{name}/enabled", Bool(), True, text) for name, text in texts.items()]
 

@@ -49,6 +49,7 @@ from bitdust.identity import (
 )
 from bitdust.ids import IDURL, GlobalID
 from bitdust.machine import MachineTable
+from bitdust.messaging import History, Mailbox, MessageStream, PrivateMessages
 from bitdust.network import ContactState, Endpoint, Network
 from bitdust.servers import HttpServer, WebSocketServer
 from bitdust.services import ServiceRunner, Traffic, known_services
@@ -112,6 +113,10 @@ class Node:
         self.friends: Friends | None = None
         self.pairing: Pairing | None = None
         self.key_exchange: KeyExchange | None = None
+        self.message_stream = MessageStream()
+        self.history: History | None = None
+        self.messages: PrivateMessages | None = None
+        self.mailbox: Mailbox | None = None
         self.supplier: SupplierService | None = None
         self.customer: CustomerService | None = None
         self.storage: Storage | None = None
@@ -495,6 +500,30 @@ class Node:
         if self.network is None:
             raise self._off("the network", "gateway")
         return self.network
+
+    def require_history(self) -> History:
+        """What was said.
+
+        Raises:
+            NoIdentity: there is no identity yet.
+            ServiceOff: it is switched off.
+        """
+        self.require_identity()
+        if self.history is None:
+            raise self._off("the history of messages", "message_history")
+        return self.history
+
+    def require_messages(self) -> PrivateMessages:
+        """Messages to other people, and theirs.
+
+        Raises:
+            NoIdentity: there is no identity yet.
+            ServiceOff: it is switched off.
+        """
+        self.require_identity()
+        if self.messages is None:
+            raise self._off("writing to people", "private_messages")
+        return self.messages
 
     def require_dht(self) -> Dht:
         """The DHT.

@@ -1,24 +1,32 @@
 """What people tell each other: private messages, mailboxes, groups and their brokers, history.
 
-``message`` is pure; ``database`` is the file that history, outbox and ratchets share; ``history``
-keeps what was said, ``stream`` hands it live to the programs of this machine.
+``message``, ``letters`` and ``cards`` are pure. ``database`` is the file that history, outbox and
+ratchets share; ``history`` keeps what was said, ``stream`` hands it live to the programs of this
+machine. ``ratchet`` encrypts, ``vault`` keeps its keys; ``post`` sends and receives with one
+``route`` per person and ``intake`` for what arrives. ``mailbox`` is a supplier's side of messages
+for those who are away, ``mailclient`` the other side. docs/spec/messages.md describes it all.
 """
 
 from __future__ import annotations
 
 from bitdust.messaging.history import Conversation, History
+from bitdust.messaging.mailbox import Mailbox
+from bitdust.messaging.mailclient import OthersMail, OwnMail
 from bitdust.messaging.message import (
     DELIVERED,
     FAILED,
     GROUP,
     INCOMING,
+    MAX_DATA,
     OUTGOING,
     PRIVATE,
     SENT,
+    TYPES,
     WAITING,
     Message,
     private_conversation,
 )
+from bitdust.messaging.post import PrivateMessages, Sent
 from bitdust.messaging.stream import Handover, MessageStream
 
 __all__ = [
@@ -26,14 +34,21 @@ __all__ = [
     "FAILED",
     "GROUP",
     "INCOMING",
+    "MAX_DATA",
     "OUTGOING",
     "PRIVATE",
     "SENT",
+    "TYPES",
     "WAITING",
     "Conversation",
     "Handover",
     "History",
+    "Mailbox",
     "Message",
     "MessageStream",
+    "OthersMail",
+    "OwnMail",
+    "PrivateMessages",
+    "Sent",
     "private_conversation",
 ]

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 import apsw
 
@@ -32,6 +32,18 @@ MAX_BATCH = 64
 MAX_WAITING = 4096
 """Changes that may wait for their turn; more callers wait to be let in."""
 READ_CACHE_KIB = 8192
+
+
+class Guest(Protocol):
+    """Keeps things of the file in memory, and must know what becomes of the transactions."""
+
+    def before_commit(self, db: apsw.Connection) -> None:
+        """Write down what was changed in memory alone."""
+        ...
+
+    def rolled_back(self) -> None:
+        """Nothing of what was changed since the last commit is true."""
+        ...
 
 
 class Database:
@@ -53,6 +65,7 @@ class Database:
         self._room = asyncio.Semaphore(MAX_WAITING)
         self._flusher: asyncio.Task[None] | None = None
         self._closed = False
+        self._guests: list[Guest] = []
         self._writer = self._connect()
         try:
             found = self._writer.pragma("user_version")
@@ -87,12 +100,27 @@ class Database:
             await asyncio.wait([self._flusher])
         await in_pool(self._pool, self._close)
 
+    def join(self, guest: Guest) -> Callable[[], None]:
+        """Tell ``guest`` of all transactions from now on, in the thread that writes.
+
+        Returns:
+            A function that ends it.
+        """
+        self._guests.append(guest)
+
+        def off() -> None:
+            if guest in self._guests:
+                self._guests.remove(guest)
+
+        return off
+
     async def write(self, work: Work[T]) -> T:
         """Run a change; on return it is on the disk.
 
         Args:
-            work: takes the connection, within a transaction that it shares with others; what it
-                raises undoes its own change alone.
+            work: takes the connection, within a transaction that it shares with others. What it
+                raises undoes its own change alone; it may be run a second time after somebody
+                else's failure.
 
         Raises:
             LocalFileError, DiskFull, IntegrityError: the file cannot be written.
@@ -144,37 +172,37 @@ class Database:
 
     def _commit(self, works: list[Work[Any]]) -> list[Any]:
         with self._writing:
-            outcomes: list[Any] = []
             try:
-                self._writer.execute("BEGIN IMMEDIATE")
+                return self._transact(works)
+            except Exception as exc:
+                if len(works) == 1:
+                    return [self._translate(exc) if isinstance(exc, apsw.Error) else exc]
+            # One of them fails: each gets a transaction of its own.
+            outcomes: list[Any] = []
+            for work in works:
                 try:
-                    outcomes.extend([self._one(work, alone=len(works) == 1) for work in works])
-                except BaseException:
-                    self._writer.execute("ROLLBACK")
-                    raise
-                if len(works) == 1 and isinstance(outcomes[0], BaseException):
-                    self._writer.execute("ROLLBACK")
-                else:
-                    self._writer.execute("COMMIT")
-            except apsw.Error as exc:
-                if self._writer.in_transaction:
-                    with contextlib.suppress(apsw.Error):
-                        self._writer.execute("ROLLBACK")
-                raise self._translate(exc) from exc
+                    outcomes += self._transact([work])
+                except apsw.Error as exc:
+                    outcomes.append(self._translate(exc))
+                except Exception as exc:
+                    outcomes.append(exc)
             return outcomes
 
-    def _one(self, work: Work[Any], *, alone: bool) -> Any:
+    def _transact(self, works: list[Work[Any]]) -> list[Any]:
+        self._writer.execute("BEGIN IMMEDIATE")
         try:
-            if alone:  # needs no savepoint, the transaction is its own
-                return work(self._writer)
-            with self._writer:
-                return work(self._writer)
-        except apsw.Error as exc:
-            if isinstance(exc, (apsw.FullError, apsw.IOError, apsw.CorruptError)):
-                raise
-            return self._translate(exc)
-        except Exception as exc:
-            return exc
+            outcomes = [work(self._writer) for work in works]
+            for guest in self._guests:
+                guest.before_commit(self._writer)
+            self._writer.execute("COMMIT")
+        except BaseException:
+            if self._writer.in_transaction:
+                with contextlib.suppress(apsw.Error):
+                    self._writer.execute("ROLLBACK")
+            for guest in self._guests:
+                guest.rolled_back()
+            raise
+        return outcomes
 
     def _read(self, work: Work[T]) -> T:
         with self._reading:

@@ -252,6 +252,28 @@ def insert_message(db: apsw.Connection, message: Message) -> bool:
     return True
 
 
+def has_message(db: apsw.Connection, message_id: str, conversation_id: str) -> bool:
+    """Whether the conversation holds a message of that id; within a transaction."""
+    row = db.execute(
+        "SELECT 1 FROM messages WHERE message_id = ? AND conversation ="
+        " (SELECT no FROM names WHERE name = ?)",
+        (message_id, conversation_id),
+    ).fetchone()
+    return row is not None
+
+
+def has_room(db: apsw.Connection, conversation_id: str) -> bool:
+    """Whether a message of that conversation would be taken; within a transaction."""
+    known = db.execute(
+        "SELECT 1 FROM conversations WHERE conversation = (SELECT no FROM names WHERE name = ?)",
+        (conversation_id,),
+    ).fetchone()
+    if known is not None:
+        return True
+    count: Any = db.execute("SELECT count(*) FROM conversations").fetchall()[0][0]
+    return bool(count < MAX_CONVERSATIONS)
+
+
 def set_state(
     db: apsw.Connection, message_id: str, state: str, conversation_id: str | None = None
 ) -> bool:

@@ -37,7 +37,18 @@ SPECS = (
         ("keys_registry", "p2p_hookups"),
         "Hands keys to other people and takes theirs.",
     ),
+    Spec("message_history", (), "Keeps what was said with other people and in groups."),
+    Spec(
+        "private_messages",
+        ("message_history", "nodes_lookup"),
+        "Brings messages to other people and takes theirs.",
+    ),
     Spec("supplier", ("nodes_lookup",), "Stores data of others on this machine."),
+    Spec(
+        "joint_postman",
+        ("supplier",),
+        "Keeps messages for the customers of this supplier while they are away.",
+    ),
     Spec("customer", ("p2p_hookups",), "Holds contracts with the suppliers of the own data."),
     Spec("employer", ("customer", "nodes_lookup"), "Keeps suppliers hired and connected."),
     Spec(

@@ -26,7 +26,7 @@ from bitdust.supply.messages import Entry, Refusal
 from bitdust.supply.names import MAX_NAME, check_object_name
 from bitdust.supply.quota import Usage
 from bitdust.supply.reconcile import Reconciled
-from bitdust.supply.rules import Terms
+from bitdust.supply.rules import Rates, Terms
 from bitdust.supply.store import MAX_OBJECT, FragmentStore
 from bitdust.supply.supplier import SupplierService
 from bitdust.supply.supplierlist import granted_bytes
@@ -51,6 +51,7 @@ __all__ = [
     "ObjectState",
     "Permit",
     "Phase",
+    "Rates",
     "Reconciled",
     "Refusal",
     "ShareMember",

@@ -532,6 +532,10 @@ class SupplierService:
             except BitdustError as exc:
                 _log.error("maintenance failed", problem=exc.code)
 
+    def serves(self, node: NodeID) -> bool:
+        """Whether that node has a contract here now."""
+        return self._book.get(node) is not None
+
     async def check_lapsed(self) -> None:
         """Remove the data of customers whose contract and grace ended long enough ago."""
         for node, customer in self._book.all().items():

@@ -16,6 +16,7 @@ from bitdust.wiring.ground import (
     ResponderPart,
     TcpPart,
 )
+from bitdust.wiring.messages import HistoryPart, MailboxPart, MessagesPart
 from bitdust.wiring.part import NodePart
 from bitdust.wiring.people import FriendsPart, KeyExchangePart
 from bitdust.wiring.propagating import PropagatePart
@@ -51,7 +52,10 @@ def service_parts(node: Node) -> dict[str, Part]:
         "nodes_lookup": LookupPart(node, gateway),
         "p2p_notifications": FriendsPart(node, gateway),
         "keys_exchange": KeyExchangePart(node, gateway),
+        "message_history": HistoryPart(node),
+        "private_messages": MessagesPart(node, gateway),
         "supplier": SupplierPart(node, gateway),
+        "joint_postman": MailboxPart(node, gateway),
         "customer": customer,
         "employer": employer,
         "backup_db": CatalogPart(node, employer),

@@ -292,6 +292,8 @@ async def friend_invite(
         ServiceOff: the list of friends is switched off.
         InvalidInput: an impossible alias, or too many invitations are open.
         AlreadyExists: a friend has that alias.
+
+    Source: BitDust, friends; invitations are new here.
     """
     code, expires = await node.require_pairing().invite(hours * 3600.0, alias)
     return Answer({"code": code.text, "inviter": str(code.inviter), "expires": expires})
@@ -324,6 +326,8 @@ async def friend_accept(
         PeerUnreachable: the person is not online now.
         PeerRefused: the invitation is not good any more.
         IntegrityError: whoever answers there did not give that code.
+
+    Source: BitDust, friends; invitations are new here.
     """
     friends = node.require_friends()
     friend = await node.require_pairing().accept(code, alias, timeout)

@@ -73,6 +73,12 @@ def _customers(envelope: dict[str, Any], given: Mapping[str, Any]) -> None:
     envelope["result"] = [{**row, "status": _contact(row)} for row in envelope["result"]]
 
 
+def _correspondents(envelope: dict[str, Any], given: Mapping[str, Any]) -> None:
+    del given
+    rows = envelope["result"]
+    envelope["result"] = [{"idurl": row["idurl"], "nickname": row["alias"]} for row in rows]
+
+
 def _contact(row: Mapping[str, Any]) -> str:
     return "online" if row.get("contact_state") == "CONNECTED" else "offline"
 
@@ -169,6 +175,46 @@ ROWS: tuple[OlderName, ...] = (
     OlderName("nickname_set", "nickname_set", shape=_one),
     OlderName("user_search", "user_search", shape=_one),
     OlderName("find_peer_by_nickname", "user_search", ("nickname",), shape=_one),
+    OlderName("friend_list", "friends_list"),
+    OlderName(
+        "friend_add",
+        "friend_add",
+        (_PERSON, "alias"),
+        {_PERSON: "trusted_user_id"},
+        shape=_message_as_result,
+    ),
+    OlderName(
+        "friend_remove",
+        "friend_remove",
+        (_PERSON,),
+        {_PERSON: "user_id"},
+        shape=_message_as_result,
+    ),
+    OlderName("list_correspondents", "friends_list", shape=_correspondents),
+    OlderName(
+        "add_correspondent",
+        "friend_add",
+        ("idurl", "nickname"),
+        {"nickname": "alias"},
+        shape=_message_as_result,
+    ),
+    OlderName("remove_correspondent", "friend_remove", ("idurl",), shape=_message_as_result),
+    OlderName(
+        "user_ping",
+        "user_ping",
+        (_PERSON, "timeout", "retries"),
+        {_PERSON: "user_id"},
+        shape=_message_as_result,
+    ),
+    OlderName("ping", "user_ping", ("idurl",), shape=_message_as_result),
+    OlderName("user_status", "user_status", (_PERSON,), {_PERSON: "user_id"}, shape=_one),
+    OlderName(
+        "user_status_check",
+        "user_status_check",
+        (_PERSON, "timeout"),
+        {_PERSON: "user_id"},
+        shape=_one,
+    ),
     OlderName("network_reconnect", "network_reconnect", shape=_text("reconnected")),
 )
 
@@ -200,21 +246,6 @@ _LATER: Mapping[str, tuple[str, ...]] = {
         "share_open",
         "share_close",
         "share_history",
-        "key_share",
-        "key_audit",
-    ),
-    "correspondents": (
-        "friend_list",
-        "friends_list",
-        "friend_add",
-        "friend_remove",
-        "list_correspondents",
-        "add_correspondent",
-        "remove_correspondent",
-        "user_ping",
-        "user_status",
-        "user_status_check",
-        "ping",
     ),
 }
 

@@ -38,8 +38,10 @@ EXPECTED: dict[str, set[str]] = {
         "key_create",
     },
     "not_found": {
+        "key_audit",
         "key_get",
         "key_label",
+        "key_share",
         "key_erase",
         "customer_reject",
         "service_info",
@@ -66,7 +68,15 @@ EXPECTED: dict[str, set[str]] = {
         "network_stun",
         "service_restart",
     },
-    "identity_server": {"suppliers_dht_lookup", "supplier_change"},
+    "identity_server": {
+        "friend_add",
+        "friend_remove",
+        "supplier_change",
+        "suppliers_dht_lookup",
+        "user_ping",
+        "user_status",
+        "user_status_check",
+    },
     "network": {"network_connected", "network_stun", "network_reconnect"},
     "peer_unreachable": {"supplier_change"},
 }

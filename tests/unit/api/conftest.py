@@ -20,7 +20,7 @@ from bitdust.api.secret import ensure_secret
 from bitdust.clock import SystemClock, SystemRandom
 from bitdust.config import Settings
 from bitdust.crypto import PrivateKey
-from bitdust.errors import NoIdentity, NotInCatalog, ServiceOff
+from bitdust.errors import NoIdentity, NotFound, NotInCatalog, ServiceOff
 from bitdust.events import EventBus
 from bitdust.identity import KeyRing
 from bitdust.ids import GlobalID
@@ -101,6 +101,7 @@ class FakeNode:
         self.identities = FakeCache()
         self.global_id: GlobalID | None = ALICE
         self.keys: KeyRing | None = None
+        self.friends = self.pairing = self.key_exchange = None
         self.network = self.dht = self.customer = self.supplier = None
         self.traffic = Traffic(self.clock)
         self.machines = MachineTable()
@@ -133,6 +134,11 @@ class FakeNode:
 
     def require_network(self) -> Any:
         raise ServiceOff("the network is off")
+
+    require_friends = require_pairing = require_key_exchange = require_network
+
+    async def find_person(self, person: str) -> Any:
+        raise NotFound(f"unknown user {person}")
 
     require_dht = require_customer = require_supplier = require_network
 

@@ -444,6 +444,37 @@ class AsyncOperations(ABC):
         )
         return result
 
+    async def friend_invite(self, *, alias: str = "", hours: float = 24) -> dict[str, Any]:
+        """Make a code with which one other person can become your friend.
+
+        Args:
+            alias: what you will call whoever accepts.
+            hours: how long it is good.
+
+        Returns:
+            `code`, `inviter` (your address), `expires` (seconds since 1970).
+        """
+        result: dict[str, Any] = await self.ask("friend_invite", {"alias": alias, "hours": hours})
+        return result
+
+    async def friend_accept(
+        self, code: str, *, alias: str = "", timeout: float = 15
+    ) -> dict[str, Any]:
+        """Become friends with the person who gave you a code.
+
+        Args:
+            code: as `friend_invite` made it; case, blanks and dashes do not matter.
+            alias: what you will call them.
+            timeout: seconds, connecting included.
+
+        Returns:
+            The friend as `friends_list` shows it.
+        """
+        result: dict[str, Any] = await self.ask(
+            "friend_accept", {"code": code, "alias": alias, "timeout": timeout}
+        )
+        return result
+
     async def files_sync(self) -> dict[str, Any]:
         """Exchange the catalog with the suppliers now.
 

@@ -228,24 +228,26 @@ def write_random(path: Path, size: int) -> None:
 async def health_during(connect: Connect, work: Callable[[], object]) -> tuple[list[float], float]:
     """Ask for the health at a steady pace until ``work`` is done.
 
-    A call that is late because the one before it was not answered counts from when it was due, so
-    that one long pause is not hidden by the calls that it prevented.
+    The connections take turns, so that a call that waits keeps no other from being made.
 
     Returns:
         Milliseconds until each answer, sorted, and the seconds that the work took.
     """
-    caller = await connect()
-    await caller()
     times: list[float] = []
     loop = asyncio.get_running_loop()
+    callers = [await connect() for _ in range(CONNECTIONS)]
     began = time.perf_counter()
     done = loop.run_in_executor(None, work)
-    due = began
-    while not done.done():
-        await asyncio.sleep(max(0.0, due - time.perf_counter()))
-        await caller()
-        times.append(1000 * (time.perf_counter() - due))
-        due += 1 / CALLS_DURING_UPLOAD
+
+    async def ask(caller: Caller) -> None:
+        while not done.done():
+            before = time.perf_counter()
+            await caller()
+            took = time.perf_counter() - before
+            times.append(1000 * took)
+            await asyncio.sleep(max(0.0, CONNECTIONS / CALLS_DURING_UPLOAD - took))
+
+    await asyncio.gather(*(ask(caller) for caller in callers))
     await done
     return sorted(times), time.perf_counter() - began
 

@@ -1,12 +1,12 @@
 """How a group's brokers agree on one order: a replicated log for a set of at most three. Pure.
 
-Raft with pre-votes: one broker leads a term, appends entries and counts an entry as committed when a
-majority has it on the disk; what was committed is in the log of every later leader. The set of
-brokers changes by an entry of the log itself: until that entry is committed both the old and the new
-set must agree, afterwards the new set alone (see docs/spec/groups.md for why nothing is lost).
+Raft with pre-votes: one broker leads a term, appends entries and counts an entry as committed when
+a majority has it on the disk; what was committed is in the log of every later leader. The set of
+brokers changes by an entry of the log itself: until that entry is committed both the old and the
+new set must agree, afterwards the new set alone (docs/spec/groups.md says why nothing is lost).
 
-The shell feeds messages, proposals and the time; after each turn it takes what is to be sent, writes
-the log and the vote to the disk, tells ``flushed`` and sends what had to wait for that.
+The shell feeds messages, proposals and the time; after each turn it takes what is to be sent,
+writes the log and the vote to the disk, tells ``flushed`` and sends what had to wait for that.
 
 Source: D. Ongaro, J. Ousterhout, In Search of an Understandable Consensus Algorithm (2014);
 D. Ongaro, Consensus: Bridging Theory and Practice (2014), sections 4.3 and 9.6.
@@ -155,6 +155,7 @@ class BrokerCore:
         commit: committed entries as far as the disk says; may be too few.
         now: monotonic seconds.
         jitter: gives numbers from 0 to 1.
+        silent: does not vote before it has caught up, since its log may have been lost.
         welcome: brokers that are listened to though the log does not name them (yet).
     """
 
@@ -171,6 +172,7 @@ class BrokerCore:
         commit: int = 0,
         now: float = 0.0,
         jitter: Callable[[], float],
+        silent: bool = False,
         welcome: frozenset[bytes] = frozenset(),
     ) -> None:
         self.me = me
@@ -181,6 +183,7 @@ class BrokerCore:
         self.leader = b""
         self.commit = commit
         self.welcome = welcome
+        self._silent = silent
         self._members_of = members_of
         self._sets: list[tuple[int, frozenset[bytes]]] = [(-1, initial), *changes]
         self._durable = log.length
@@ -248,6 +251,10 @@ class BrokerCore:
         ready.mark = (self._generation, self.log.length)
         return ready
 
+    def take_is_due(self) -> bool:
+        """Whether ``take`` would give anything."""
+        return bool(self._vote_dirty or self._ready.now or self._ready.after)
+
     def flushed(self, mark: tuple[int, int], now: float) -> None:
         """All that was there at ``take`` is on the disk."""
         generation, length = mark
@@ -272,7 +279,7 @@ class BrokerCore:
                     self._send(node_id, peer, now, beat=True)
                 self._deadline = now + HEARTBEAT
             return
-        if self.me not in self.involved:
+        if self._silent or self.me not in self.involved:
             self._wait(now)
             return
         self._campaign(now, pre=True)
@@ -343,6 +350,8 @@ class BrokerCore:
             self._lead(now)
 
     def _on_vote(self, sender: bytes, vote: Vote, now: float) -> None:
+        if self._silent:
+            return
         newer = (vote.last_term, vote.length) >= (self._last_term(), self.log.length)
         hears_leader = self.role is Role.LEADER or now - self._heard < ELECTION
         if vote.pre:
@@ -451,6 +460,7 @@ class BrokerCore:
             self.log.append(term, raw)
             place += 1
         self.commit = max(self.commit, min(message.commit, place))
+        self._silent = self._silent and place < message.commit
         self._ready.after.append((sender, Appended(self.term, True, place)))
 
     def _before(self, start: int) -> int:

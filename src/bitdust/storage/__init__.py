@@ -4,7 +4,9 @@ The formats are pure: chunks, compression, packing into blocks, sealing, erasure
 audits, repair planning (docs/spec/storage.md). The catalog, uploads and downloads hold the I/O.
 """
 
+from bitdust.storage.catalog.catalog import Catalog, Transaction
 from bitdust.storage.catalog.schema import CatalogBusy, CatalogDamaged
+from bitdust.storage.catalog.types import ChunkLocation, Entry, Health, ItemVersion, ListRow
 from bitdust.storage.files import Files
 from bitdust.storage.formats.audit import answer, check_answer, make_challenges, spans
 from bitdust.storage.formats.chunker import (
@@ -57,38 +59,70 @@ from bitdust.storage.formats.seal import (
     unwrap_key,
     wrap_key,
 )
-from bitdust.storage.service import Storage
+from bitdust.storage.jobs import DOWNLOAD, UPLOAD, Job, JobQueue
+from bitdust.storage.ports import Secret, StorageClient, Suppliers
+from bitdust.storage.service import BLOCK_KEK, JOURNAL_ID, Storage
+from bitdust.storage.transfer.blockwriter import OwnerKey
+from bitdust.storage.transfer.download import Restorer
+from bitdust.storage.transfer.fetch import BlockFetcher, StoredBlock
+from bitdust.storage.transfer.restore import TreeWriter
+from bitdust.storage.upkeep.blockstore import BlockIndex
 from bitdust.storage.upkeep.keysafe import KeySafe
+from bitdust.storage.upkeep.recovery import Recovery
+from bitdust.storage.views import item_view, version_view
 
 __all__ = [
+    "BLOCK_KEK",
+    "DOWNLOAD",
     "HEADER_SIZE",
+    "JOURNAL_ID",
     "MAX_CHUNK",
     "MAX_PAYLOAD",
     "MIN_CHUNK",
     "SUPPLIER_COUNTS",
+    "UPLOAD",
     "Block",
     "BlockContent",
     "BlockEntry",
+    "BlockFetcher",
     "BlockHealth",
+    "BlockIndex",
     "BlockKind",
     "BlockReader",
     "BlockSpace",
+    "Catalog",
     "CatalogBusy",
     "CatalogDamaged",
+    "ChunkLocation",
     "Chunker",
     "Codec",
     "Compressor",
+    "Entry",
     "Files",
     "Fragment",
     "FragmentHeader",
     "FragmentState",
+    "Health",
+    "ItemVersion",
+    "Job",
+    "JobQueue",
     "KeySafe",
     "Layout",
+    "ListRow",
+    "OwnerKey",
     "Packer",
     "Rebuild",
+    "Recovery",
     "RepairPlan",
+    "Restorer",
+    "Secret",
     "Storage",
+    "StorageClient",
+    "StoredBlock",
     "StripeCipher",
+    "Suppliers",
+    "Transaction",
+    "TreeWriter",
     "acknowledgements_needed",
     "answer",
     "block_health",
@@ -104,6 +138,7 @@ __all__ = [
     "enough",
     "find_damaged",
     "fragments_needed",
+    "item_view",
     "make_challenges",
     "may_vanish",
     "parse_ecc_map",
@@ -114,5 +149,6 @@ __all__ = [
     "seal_block",
     "spans",
     "unwrap_key",
+    "version_view",
     "wrap_key",
 ]

@@ -62,8 +62,8 @@ class JobWork:
         """The open catalog and what works on it."""
         raise NotImplementedError
 
-    def _committed(self, tx: Transaction, seq: int) -> None:
-        """Called within the transaction that made version ``seq``."""
+    def _committed(self, tx: Transaction, seq: int, job: Job) -> None:
+        """Called within the transaction in which an upload made version ``seq``."""
 
     async def owner_key(self, key_id: KeyID) -> OwnerKey:
         """What uploads and downloads need of a key."""
@@ -223,7 +223,7 @@ class JobWork:
                 seq = tx.commit_version(
                     job.id, item, job.version, created=now, state=state, stats=stats
                 )
-                self._committed(tx, seq)
+                self._committed(tx, seq, job)
                 # in one with the version: a job that is taken up again must not make it twice
                 tx.update_job(job.id, updated=now, state=JobState.DONE)
             if acks == n and parts.catalog.blocks_needing_repair(1):

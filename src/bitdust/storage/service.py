@@ -228,7 +228,7 @@ class Storage(JobWork):
             try:
                 if not any(self.suppliers.positions()):
                     raise TooFewSuppliers("no supplier of this key has been found yet")
-                segments = await recovery.run(self._path, str(self.master))
+                segments = await recovery.run(self._path, str(self.master), tidy=True)
                 await self._open()
             except BitdustError as exc:
                 self._off = f"the catalog cannot be brought back yet: {exc.message}"
@@ -345,6 +345,10 @@ class Storage(JobWork):
                 self._parts.inspector.connected(node)
                 self._wake_care()
 
+    def _path_id(self, catalog: Catalog, item: int) -> str:
+        """The id under which people know an item."""
+        return str(catalog.path_of(item)[1])
+
     # --- jobs --------------------------------------------------------------------------------
 
     def _resume(self, row: JobRow) -> None:
@@ -355,7 +359,7 @@ class Storage(JobWork):
             if remote.key_id.owner in self._other_names:
                 key_id = replace(remote.key_id, owner=self.master.owner)
                 remote = replace(remote, key_id=key_id)
-            path_id = str(catalog.path_of(row.item)[1]) if row.item is not None else ""
+            path_id = self._path_id(catalog, row.item) if row.item is not None else ""
         except BitdustError as exc:
             log.warning("job not taken up again", job=row.id, reason=exc.message)
             return
@@ -410,7 +414,7 @@ class Storage(JobWork):
                     label=label,
                     options=options,
                 )
-            return number, label, str(catalog.path_of(item)[1])
+            return number, label, self._path_id(catalog, item)
 
         number, label, path_id = await in_pool(self.pool, enter)
         job = Job(number, kind, remote, local, path_id, now)

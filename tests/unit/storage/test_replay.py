@@ -16,7 +16,6 @@ from bitdust.storage.catalog.replay import (
     Compaction,
     JournalGap,
     apply_segment,
-    plan_replay,
     replay,
     snapshot_records,
 )
@@ -119,20 +118,6 @@ def test_missing_segments_are_named(box: Any, fresh: Catalog) -> None:
     assert fresh.journal_position == (0, 2)
     replay(fresh, segments[2:])
     assert described(fresh) == described(box.catalog)
-
-
-def test_plans(box: Any) -> None:
-    assert plan_replay([]) == []
-    assert plan_replay([(0, 1), (0, 0), (0, 2)]) == [(0, 0), (0, 1), (0, 2)]
-    assert plan_replay([(0, 0), (0, 1), (0, 2)], (0, 2)) == [(0, 2)]
-    assert plan_replay([(0, 5), (1, 0), (1, 1)], (0, 2)) == [(1, 0), (1, 1)]
-    assert plan_replay([(0, 0), (1, 0)], epoch=0) == [(0, 0)]
-    assert plan_replay([(0, 0)], (3, 1)) == []
-    with pytest.raises(JournalGap) as caught:
-        plan_replay([(2, 0), (2, 3)])
-    assert caught.value.missing == ((2, 1), (2, 2))
-    with pytest.raises(JournalGap):
-        plan_replay([(0, 10**12)])
 
 
 def compact(box: Any, max_bytes: int = 600) -> tuple[Compaction, list[bytes]]:

@@ -18,6 +18,7 @@ from bitdust.ids import GlobalID
 from bitdust.storage.catalog import journal as j
 from bitdust.storage.catalog.blocks import block_record
 from bitdust.storage.catalog.catalog import Catalog, Reads, Transaction
+from bitdust.storage.catalog.holders import JournalGap
 from bitdust.storage.catalog.runs import decode_runs
 from bitdust.storage.catalog.schema import CatalogBusy
 from bitdust.storage.catalog.stage import to_version
@@ -36,23 +37,6 @@ _ROWS: Final = 512
 _BYTES: Final = 256 * 1024
 
 
-class JournalGap(IntegrityError):
-    """Segments of the journal are missing.
-
-    Args:
-        missing: their epochs and numbers.
-    """
-
-    code = "journal_gap"
-    default_hint = "wait until more suppliers are online and recover again"
-
-    def __init__(self, missing: tuple[tuple[int, int], ...]) -> None:
-        names = ", ".join(f"{epoch}-{seq}" for epoch, seq in missing[:10])
-        more = f" and {len(missing) - 10} more" if len(missing) > 10 else ""
-        super().__init__(f"segments of the journal are missing: {names}{more}")
-        self.missing = missing
-
-
 @dataclasses.dataclass(frozen=True, slots=True)
 class Replayed:
     """What a replay did.
@@ -66,36 +50,6 @@ class Replayed:
     applied: int
     skipped: int
     complete: bool
-
-
-def plan_replay(
-    available: Iterable[tuple[int, int]],
-    position: tuple[int, int] = (0, 0),
-    epoch: int | None = None,
-) -> list[tuple[int, int]]:
-    """Which segments to apply, in order.
-
-    Args:
-        available: epoch and number of each segment that suppliers have.
-        position: ``journal_position`` of the catalog to bring up to date.
-        epoch: which; the newest when not given. A newest epoch whose compaction was never finished
-            replays as not complete; then take the one before.
-
-    Raises:
-        JournalGap: a segment before the last one known is not available.
-    """
-    known = set(available)
-    if epoch is None:
-        epoch = max((one for one, _ in known), default=position[0])
-    if epoch < position[0]:
-        return []
-    first = position[1] if epoch == position[0] else 0
-    last = max((seq for one, seq in known if one == epoch), default=-1)
-    wanted = [(epoch, seq) for seq in range(first, min(last + 1, first + len(known) + 1))]
-    missing = tuple(name for name in wanted if name not in known)
-    if missing:
-        raise JournalGap(missing)
-    return wanted
 
 
 def replay(catalog: Catalog, segments: Iterable[bytes]) -> Replayed:
@@ -172,6 +126,18 @@ def apply_segment(catalog: Catalog, raw: bytes) -> bool:
         tx.set_meta("epoch", header.epoch)
         tx.set_meta("next_segment", header.seq + 1)
     return True
+
+
+def ends_base(raw: bytes) -> bool:
+    """Whether the base of a compacted journal ends with this segment.
+
+    Raises:
+        FormatError: no segment, or of a newer version.
+    """
+    header, packed = j.unpack_segment(raw)
+    return any(
+        isinstance(record, j.BaseEnded) for record in j.decode_records(packed, header.format)
+    )
 
 
 def _apply(tx: Transaction, record: j.Record) -> None:

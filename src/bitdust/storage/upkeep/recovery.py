@@ -1,15 +1,17 @@
 """The catalog back from the suppliers, with the key alone.
 
-Every supplier tells which segments of the journal it keeps. The newest epoch that is whole is read
-in order; each segment comes from any ceil(N/2) of its fragments, and what a supplier made up opens
-under no key of ours.
+Every supplier tells which segments of the journal it keeps. The newest epoch that was adopted is
+read in order; each segment comes from any ceil(N/2) of its fragments, and what a supplier made up
+opens under no key of ours. An older epoch is read only when the newer one cannot have been adopted.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,9 +23,10 @@ from bitdust.clock import Clock
 from bitdust.errors import BitdustError, Busy, DataUnavailable, FormatError, IntegrityError
 from bitdust.pool import in_pool
 from bitdust.storage.catalog.catalog import Catalog
+from bitdust.storage.catalog.holders import Holders, Name, gather
 from bitdust.storage.catalog.journal import unpack_segment
 from bitdust.storage.catalog.outbox import segment_name
-from bitdust.storage.catalog.replay import JournalGap, apply_segment, plan_replay
+from bitdust.storage.catalog.replay import apply_segment, ends_base
 from bitdust.storage.catalog.replay import replay as finish_replay
 from bitdust.storage.formats.erasure import fragments_needed
 from bitdust.storage.formats.fragment import build_fragments
@@ -56,11 +59,19 @@ class NamedObject(Protocol):
         ...
 
 
+class _NeverAdopted(IntegrityError):
+    """An epoch of the journal that was begun and never became the valid one."""
+
+
 class ListingClient(ObjectClient, Protocol):
-    """A connection to suppliers that can also tell which objects there are."""
+    """A connection to suppliers that can also tell which objects there are, and delete them."""
 
     def list(self, node: NodeID, prefix: str = "") -> AsyncIterator[NamedObject]:
         """Own objects whose names begin with ``prefix``."""
+        ...
+
+    async def delete(self, node: NodeID, names: Sequence[str]) -> int:
+        """Remove objects; those not there are passed over."""
         ...
 
 
@@ -107,12 +118,13 @@ class Recovery:
         self._pool = pool
         self._progress = progress
 
-    async def run(self, path: Path, master: str) -> int:
+    async def run(self, path: Path, master: str, *, tidy: bool = False) -> int:
         """Build the catalog at ``path``, where there must be none.
 
         Args:
             path: of the new catalog file.
             master: id of the master key, for a customer that never stored anything.
+            tidy: delete what is left of other epochs; for the only writer of the journal.
 
         Returns:
             Segments applied; 0 when the suppliers keep no journal of this key.
@@ -122,21 +134,19 @@ class Recovery:
             JournalGap: a segment in the middle cannot be had now.
             FormatError, IntegrityError: what could be read contradicts itself.
         """
-        holders, everybody = await self._list()
-        epochs = sorted({epoch for epoch, _ in holders}, reverse=True)
-        problem: BitdustError | None = None
-        for epoch in epochs:
+        holders = await self._list()
+        for epoch in holders.epochs():
             try:
-                plan = plan_replay(holders, epoch=epoch)
-                if everybody:
-                    plan = self._without_tail(plan, holders)
-                return await self._build(path, plan, holders)
-            except (JournalGap, DataUnavailable, IntegrityError) as exc:
+                applied = await self._build(path, epoch, holders)
+            except _NeverAdopted as exc:
                 # a compaction that was cut off leaves the epoch before as the valid one
-                log.warning("epoch of the journal is not whole", epoch=epoch, error=exc.message)
-                problem = problem or exc
-        if problem is not None:
-            raise problem
+                log.warning("epoch of the journal was never adopted", epoch=epoch, why=exc.message)
+                continue
+            if tidy:
+                await self._tidy(epoch, holders)
+            return applied
+        if holders.nodes and not holders.is_a_beginning():
+            raise DataUnavailable("no part of the catalog's journal can be had now")
         catalog = Catalog.open(path)
         with catalog.transaction() as tx:
             tx.ensure_key(master, self._clock.now())
@@ -158,38 +168,69 @@ class Recovery:
             JournalGap: the journal lacks a segment in the middle.
             FormatError, IntegrityError: the writer contradicts itself; what came before is applied.
         """
-        holders, everybody = await self._list()
-        position = await in_pool(self._pool, lambda: catalog.journal_position)
-        plan = plan_replay(holders, position, None if stop is None else stop[0])
-        if everybody:
-            plan = self._without_tail(plan, holders)
-        applied = 0
-        for name in plan:
-            if stop is not None and name[1] >= stop[1]:
-                break
-            segment = await self._fetch(name, holders[name])
-            applied += await in_pool(self._pool, apply_segment, catalog, segment.payload)
-        return applied
+        holders = await self._list()
+        at, first = await in_pool(self._pool, lambda: catalog.journal_position)
+        if stop is not None:
+            epochs = [stop[0]] if stop[0] >= at else []
+        else:
+            epochs = [epoch for epoch in holders.epochs() if epoch >= at]
+        for epoch in epochs:
+            plan = holders.plan(epoch, first if epoch == at else 0)
+            if stop is not None:
+                plan = [name for name in plan if name[1] < stop[1]]
+            elif epoch > at and not await self._has_base(plan, holders):
+                continue
+            applied = 0
+            async with contextlib.aclosing(self._read(plan, holders)) as segments:
+                async for segment in segments:
+                    applied += await in_pool(self._pool, apply_segment, catalog, segment.payload)
+            return applied
+        return 0
 
-    def _without_tail(
-        self, plan: list[tuple[int, int]], holders: dict[tuple[int, int], list[NodeID]]
-    ) -> list[tuple[int, int]]:
-        """Leave out a last segment whose sending was cut off before enough suppliers had it.
+    async def _has_base(self, plan: list[Name], holders: Holders) -> bool:
+        """Whether a newer epoch can be read to the end of its base; else it is not begun."""
+        async with contextlib.aclosing(self._read(plan, holders)) as segments:
+            async for segment in segments:
+                if await in_pool(self._pool, ends_base, segment.payload):
+                    return True
+        return False
 
-        Only when all suppliers of all positions said what they have: then nobody can have more of
-        it, and it was never acknowledged, as segments are sent one after the other.
+    async def _read(self, plan: list[Name], holders: Holders) -> AsyncGenerator[_Segment, None]:
+        """The segments of a plan in order, up to the first that was never acknowledged.
+
+        Raises:
+            DataUnavailable, IntegrityError: one cannot be had that may have been acknowledged.
         """
-        if plan and len(holders[plan[-1]]) < fragments_needed(len(self._positions)):
-            log.warning("the last segment was never sent whole", segment=segment_name(*plan[-1]))
-            return plan[:-1]
-        return plan
+        waiting = iter(plan)
+        ahead: deque[tuple[Name, asyncio.Task[_Segment]]] = deque()
+        try:
+            while True:
+                while len(ahead) < SEGMENTS_AHEAD and (name := next(waiting, None)) is not None:
+                    ahead.append((name, asyncio.create_task(self._fetch(name, holders.of(name)))))
+                if not ahead:
+                    return
+                name, task = ahead[0]
+                try:
+                    segment = await task
+                except (DataUnavailable, IntegrityError, FormatError) as exc:
+                    if not holders.may_end_before(name):
+                        raise
+                    told = segment_name(*name)
+                    log.warning("a segment was never sent whole", segment=told, why=exc.message)
+                    return
+                ahead.popleft()
+                yield segment
+        finally:
+            for _, task in ahead:
+                task.cancel()
+            await asyncio.gather(*(task for _, task in ahead), return_exceptions=True)
 
-    async def _list(self) -> tuple[dict[tuple[int, int], list[NodeID]], bool]:
-        """Who keeps which segment, and whether the suppliers of all positions answered."""
+    async def _list(self) -> Holders:
+        """Who keeps which segment."""
         prefix = journal_name(self._journal_id, "")
 
-        async def ask(node: NodeID) -> set[tuple[int, int]] | None:
-            names: set[tuple[int, int]] = set()
+        async def ask(node: NodeID) -> set[Name] | None:
+            names: set[Name] = set()
             try:
                 async for entry in self._client.list(node, prefix):
                     match = _SEGMENT.fullmatch(entry.name.removeprefix(prefix))
@@ -206,58 +247,55 @@ class Recovery:
         answered = sum(answer is not None for answer in answers)
         if 2 * answered < len(self._nodes):
             raise DataUnavailable(f"only {answered} of {len(self._nodes)} suppliers answered")
-        holders: dict[tuple[int, int], list[NodeID]] = {}
-        for node, names in zip(self._nodes, answers, strict=True):
-            for name in names or ():
-                holders.setdefault(name, []).append(node)
-        return holders, answered == len(self._positions)
+        return gather(zip(self._nodes, answers, strict=True), len(self._positions))
 
-    async def _build(
-        self,
-        path: Path,
-        plan: list[tuple[int, int]],
-        holders: dict[tuple[int, int], list[NodeID]],
-    ) -> int:
+    async def _build(self, path: Path, epoch: int, holders: Holders) -> int:
         draft = path.with_name(path.name + ".recovering")
         for leftover in draft.parent.glob(draft.name + "*"):
             leftover.unlink()
-        catalog = await in_pool(self._pool, Catalog.open, draft)
-        ahead: list[asyncio.Task[_Segment]] = []
+        plan = holders.plan(epoch)
         done: list[_Segment] = []
-        waiting = iter(plan)
+        catalog = await in_pool(self._pool, Catalog.open, draft)
         try:
-            while True:
-                while len(ahead) < SEGMENTS_AHEAD and (name := next(waiting, None)) is not None:
-                    ahead.append(asyncio.create_task(self._fetch(name, holders[name])))
-                if not ahead:
-                    break
-                segment = await ahead.pop(0)
-                await in_pool(self._pool, apply_segment, catalog, segment.payload)
-                done.append(replace(segment, payload=b""))
-                self._progress(len(done), len(plan))
-            if not (await in_pool(self._pool, finish_replay, catalog, [])).complete:
-                raise DataUnavailable("the compacted journal was never finished")
-            await in_pool(self._pool, self._enter, catalog, done, holders)
+            async with contextlib.aclosing(self._read(plan, holders)) as segments:
+                async for segment in segments:
+                    await in_pool(self._pool, apply_segment, catalog, segment.payload)
+                    done.append(replace(segment, payload=b""))
+                    self._progress(len(done), len(plan))
+            whole = (await in_pool(self._pool, finish_replay, catalog, [])).complete
+            if not (done and whole):
+                lacking = "its base is not there to its end"
+                if not holders.may_end_before((epoch, len(done))):
+                    raise DataUnavailable(f"the catalog's journal cannot be had now: {lacking}")
+                raise _NeverAdopted(lacking)
+            await in_pool(self._pool, self._enter, catalog, epoch, done, holders)
         finally:
-            for task in ahead:
-                task.cancel()
-            await asyncio.gather(*ahead, return_exceptions=True)
             await in_pool(self._pool, catalog.close)
         draft.rename(path)
-        return len(plan)
+        return len(done)
+
+    async def _tidy(self, epoch: int, holders: Holders) -> None:
+        """Delete what is left of other epochs: older ones, and newer ones never adopted."""
+        for node, names in holders.others(epoch).items():
+            objects = [journal_name(self._journal_id, segment_name(*name)) for name in names]
+            try:
+                await self._client.delete(node, objects)
+            except BitdustError as exc:
+                log.info("not deleted there yet", supplier=node.hex()[:16], reason=exc.message)
 
     def _enter(
         self,
         catalog: Catalog,
+        epoch: int,
         segments: list[_Segment],
-        holders: dict[tuple[int, int], list[NodeID]],
+        holders: Holders,
     ) -> None:
         """Enter the segments as blocks; a position whose supplier lists one is taken to have it."""
         with catalog.transaction() as tx:
+            tx.set_meta("newest_epoch", holders.newest(epoch))
             key = min(tx.keys().values())
             for segment in segments:
-                epoch, seq = segment.name.split("-")
-                listed = holders[int(epoch), int(seq)]
+                listed = holders.of((epoch, int(segment.name.partition("-")[2])))
                 places = [
                     node if node in listed and position not in segment.damaged else None
                     for position, node in enumerate(self._positions[: segment.header.n])
@@ -272,7 +310,7 @@ class Recovery:
                     self._clock.now(),
                 )
 
-    async def _fetch(self, name: tuple[int, int], holders: list[NodeID]) -> _Segment:
+    async def _fetch(self, name: Name, holders: Sequence[NodeID]) -> _Segment:
         """Read one segment from as few of its holders as it takes."""
         text = segment_name(*name)
         wanted = journal_name(self._journal_id, text)

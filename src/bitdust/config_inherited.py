@@ -249,10 +249,6 @@ def inherited_settings() -> list[Setting]:
             ("enabled", Bool(), True),
         ),
         *_kept(
-            "services/shared-data",
-            ("enabled", Bool(), True),
-        ),
-        *_kept(
             "services/supplier-contracts",
             ("duration-raise-factor", Float(), 2.0),
             ("enabled", Bool(), True),

@@ -128,6 +128,18 @@ def _people() -> list[Setting]:
             "Whose keys this node takes when they are handed over.",
         ),
         Setting(
+            "services/shared-data/sponsor",
+            Words(("everybody", "friends", "nobody")),
+            "nobody",
+            "Whose new shares may lie at the own suppliers, when they ask for it.",
+        ),
+        Setting(
+            "services/shared-data/sponsor-quota",
+            Size(MiB),
+            parse_size("1 GB"),
+            "Space that one such share may use, before redundancy.",
+        ),
+        Setting(
             "services/private-messages/allow-sealed",
             Bool(),
             False,
@@ -182,6 +194,12 @@ def _network() -> list[Setting]:
             (),
             "Identity servers to try before the known ones.",
         ),
+        Setting(
+            f"{servers}/serverless-enabled",
+            Bool(),
+            False,
+            "Put new identities into the DHT, too; no identity server is needed then.",
+        ),
         Setting(f"{server}/enabled", Bool(), False, "Serve identities of others over HTTP."),
         Setting(
             f"{server}/host",
@@ -225,6 +243,7 @@ def _switches() -> list[Setting]:
         "nodes-lookup": "Find nodes through the DHT, and be found there.",
         "p2p-notifications": "Keep friends connected, and tell who of them comes and goes.",
         "p2p-hookups": "Remember the identities of nodes met.",
+        "shared-data": "Open shares: places that several people read and write.",
         "private-messages": "Bring messages to other people and take theirs.",
     }
     return [Setting(f"services/{name}/enabled", Bool(), True, text) for name, text in texts.items()]

@@ -29,7 +29,7 @@ from bitdust.contacts import (
     find_person,
     parse_address,
 )
-from bitdust.dht import Dht, identity_topic
+from bitdust.dht import Dht, identity_topic, owner_dht_key
 from bitdust.errors import (
     AlreadyExists,
     BitdustError,
@@ -49,15 +49,22 @@ from bitdust.identity import (
 )
 from bitdust.ids import IDURL, GlobalID
 from bitdust.machine import MachineTable
-from bitdust.messaging import History, Mailbox, MessageStream, PrivateMessages
+from bitdust.messaging import (
+    Broadcasts,
+    History,
+    Mailbox,
+    MessageStream,
+    PrivateMessages,
+)
 from bitdust.network import ContactState, Endpoint, Network
 from bitdust.servers import HttpServer, WebSocketServer
 from bitdust.services import ServiceRunner, Traffic, known_services
-from bitdust.sharing import KeyExchange
+from bitdust.sharing import KeyExchange, Shares
 from bitdust.storage import Files, Storage
 from bitdust.supply import CustomerService, SupplierService
 from bitdust.wiring import (
     RECOVERING,
+    AnyNames,
     complete_interrupted,
     known_servers,
     rotate,
@@ -67,6 +74,8 @@ from bitdust.world import RealWorld, World
 
 RECOVERY_WAIT = 30.0
 """Seconds ``identity_recover`` waits for the catalog; it goes on by itself after that."""
+JOIN_WAIT = 10.0
+"""Seconds to wait for the DHT before an identity is looked for, or put, there."""
 RECONNECT_WAIT = 5.0
 """Seconds ``network_reconnect`` waits for the nodes that were connected."""
 
@@ -101,7 +110,7 @@ class Node:
         self.events = EventBus(self.clock.now)
         self.consumers = EventConsumers(self.events)
         self.pool: Executor = self.world.pool()
-        self._names = self.world.names(self.pool)
+        self._names = AnyNames(self.world.names(self.pool), lambda: self.dht, self.pool)
         self._identities: IdentityCache | None = None
         self.identity: LocalIdentity | None = None
         self.former_names = FormerNames(home)
@@ -113,9 +122,11 @@ class Node:
         self.friends: Friends | None = None
         self.pairing: Pairing | None = None
         self.key_exchange: KeyExchange | None = None
+        self.shares: Shares | None = None
         self.message_stream = MessageStream()
         self.history: History | None = None
         self.messages: PrivateMessages | None = None
+        self.broadcasts: Broadcasts | None = None
         self.mailbox: Mailbox | None = None
         self.supplier: SupplierService | None = None
         self.customer: CustomerService | None = None
@@ -334,11 +345,15 @@ class Node:
                 )
             branch = "services/identity-propagate"
             chosen = list(servers) or known_servers(self)
-            if not chosen:
+            serverless = self.settings.get_bool(f"{branch}/serverless-enabled")
+            if not chosen and not serverless:
                 raise InvalidInput(
                     "no identity server is known",
-                    hint=f"name one, or set {branch}/known-servers",
+                    hint=f"name one, set {branch}/known-servers, or do without:"
+                    f" set {branch}/serverless-enabled",
                 )
+            if serverless:
+                await self._join_dht()
             most = self.settings.get_int(f"{branch}/max-servers")
             identity = await LocalIdentity.create(
                 self.home,
@@ -349,6 +364,7 @@ class Node:
                 pool=self.pool,
                 key_size=self.settings.get_int("personal/private-key-size"),
                 version=__version__,
+                dht_key_of=owner_dht_key if serverless else None,
             )
             await self._take_up(identity)
         self.events.publish("local-identity-set", global_id=str(identity.global_id))
@@ -377,6 +393,7 @@ class Node:
                     f"this node has the identity {self.identity.global_id} already",
                     hint="erase it first, or use another home",
                 )
+            await self._join_dht()
             identity = await LocalIdentity.recover(
                 self.home,
                 text,
@@ -387,6 +404,7 @@ class Node:
                 passphrase=passphrase,
                 lock_key=False,
                 version=__version__,
+                dht_key_of=owner_dht_key,
             )
             (self.home / "metadata" / RECOVERING).touch(mode=0o600)
             await self._take_up(identity)
@@ -525,6 +543,17 @@ class Node:
             raise self._off("writing to people", "private_messages")
         return self.messages
 
+    def require_broadcasts(self) -> Broadcasts:
+        """Saying something to everybody.
+
+        Raises:
+            NoIdentity: there is no identity yet.
+            ServiceOff: it is switched off.
+        """
+        self.require_messages()
+        assert self.broadcasts is not None, "they come and go with the messages"
+        return self.broadcasts
+
     def require_dht(self) -> Dht:
         """The DHT.
 
@@ -582,6 +611,18 @@ class Node:
             raise self._off("handing over keys", "keys_exchange")
         return self.key_exchange
 
+    def require_shares(self) -> Shares:
+        """The shares.
+
+        Raises:
+            NoIdentity: there is no identity yet.
+            ServiceOff: it is switched off.
+        """
+        self.require_identity()
+        if self.shares is None:
+            raise self._off("shares", "shared_data")
+        return self.shares
+
     def require_customer(self) -> CustomerService:
         """This node as a customer.
 
@@ -628,6 +669,11 @@ class Node:
             if enabled
             else f"start it with `bitdust service start {full_name}`",
         )
+
+    async def _join_dht(self) -> None:
+        """Give a DHT that has just started the time to find others."""
+        if self.dht is not None:
+            await self.dht.joined(JOIN_WAIT)
 
     async def _take_up(self, identity: LocalIdentity) -> None:
         self.identity = identity

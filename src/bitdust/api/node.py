@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from bitdust.identity import IdentityCache, IdentityDocument, KeyRing, LocalIdentity
     from bitdust.ids import IDURL, GlobalID, KeyID, RemotePath
     from bitdust.machine import MachineTable
+    from bitdust.messaging import Broadcasts, History, MessageStream, PrivateMessages
     from bitdust.network import Network
     from bitdust.services import ServiceRunner, Traffic
-    from bitdust.sharing import KeyExchange
+    from bitdust.sharing import KeyExchange, Shares
     from bitdust.storage import Storage
     from bitdust.supply import CustomerService, SupplierService
 
@@ -162,6 +163,11 @@ class Node(Protocol):
         ...
 
     @property
+    def message_stream(self) -> MessageStream:
+        """Messages as they come, for programs of this machine."""
+        ...
+
+    @property
     def traffic(self) -> Traffic:
         """Requests under way."""
         ...
@@ -223,8 +229,44 @@ class Node(Protocol):
         """
         ...
 
+    def require_history(self) -> History:
+        """What was said.
+
+        Raises:
+            NoIdentity: there is no identity yet.
+            ServiceOff: it is switched off or not up yet.
+        """
+        ...
+
+    def require_messages(self) -> PrivateMessages:
+        """Messages to other people, and theirs.
+
+        Raises:
+            NoIdentity: there is no identity yet.
+            ServiceOff: it is switched off or not up yet.
+        """
+        ...
+
+    def require_broadcasts(self) -> Broadcasts:
+        """Saying something to everybody.
+
+        Raises:
+            NoIdentity: there is no identity yet.
+            ServiceOff: it is switched off or not up yet.
+        """
+        ...
+
     def require_key_exchange(self) -> KeyExchange:
         """Keys to other people, and theirs.
+
+        Raises:
+            NoIdentity: there is no identity yet.
+            ServiceOff: it is switched off or not up yet.
+        """
+        ...
+
+    def require_shares(self) -> Shares:
+        """The shares.
 
         Raises:
             NoIdentity: there is no identity yet.

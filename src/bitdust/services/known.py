@@ -59,6 +59,11 @@ SPECS = (
     Spec("list_files", ("backup_db",), "Answers what the catalog holds, and runs transfers."),
     Spec("keys_storage", ("list_files",), "Stores the other own keys under the master key."),
     Spec("my_data", ("list_files",), "Opens the own files to the person and its programs."),
+    Spec(
+        "shared_data",
+        ("my_data", "keys_exchange"),
+        "Opens shares: places that several people read and write.",
+    ),
 )
 
 

@@ -8,6 +8,7 @@ The rules (``contracts``, ``family``, ``quota``, ``rules``, ``names``, ``message
 from bitdust.supply.charter import (
     MAX_CHARTER,
     MAX_MEMBERS,
+    WRITER,
     Charter,
     FormerMember,
     Permit,
@@ -24,6 +25,7 @@ from bitdust.supply.family import Family, Member
 from bitdust.supply.index import ObjectRow, ObjectState
 from bitdust.supply.messages import Entry, Refusal
 from bitdust.supply.names import MAX_NAME, check_object_name
+from bitdust.supply.ports import NetworkPort
 from bitdust.supply.quota import Usage
 from bitdust.supply.reconcile import Reconciled
 from bitdust.supply.rules import Rates, Terms
@@ -39,6 +41,7 @@ __all__ = [
     "MAX_NAME",
     "MAX_OBJECT",
     "NUMBERS",
+    "WRITER",
     "Charter",
     "Contract",
     "CustomerService",
@@ -47,6 +50,7 @@ __all__ = [
     "FormerMember",
     "FragmentStore",
     "Member",
+    "NetworkPort",
     "ObjectRow",
     "ObjectState",
     "Permit",

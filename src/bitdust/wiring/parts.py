@@ -20,6 +20,7 @@ from bitdust.wiring.messages import HistoryPart, MailboxPart, MessagesPart
 from bitdust.wiring.part import NodePart
 from bitdust.wiring.people import FriendsPart, KeyExchangePart
 from bitdust.wiring.propagating import PropagatePart
+from bitdust.wiring.shares import SharesPart
 from bitdust.wiring.storing import (
     CatalogPart,
     CustomerPart,
@@ -62,4 +63,5 @@ def service_parts(node: Node) -> dict[str, Part]:
         "list_files": FilesPart(node),
         "keys_storage": KeySafePart(node),
         "my_data": NodePart(node),
+        "shared_data": SharesPart(node, gateway),
     }

@@ -1,0 +1,198 @@
+"""One writer's catalog in a share, as the merged view asks it. Blocks; meant for the pool."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+import structlog
+
+from bitdust.errors import FormatError, NotInCatalog
+from bitdust.ids import PathID, decode_name
+from bitdust.sharing.share_ledger import Happening
+from bitdust.sharing.share_merge import NOTHING, Claim, Removal, Seen, Writer
+from bitdust.sharing.share_notes import (
+    NOTES,
+    Removed,
+    Saw,
+    note_number,
+    note_path,
+    path_hash,
+    read_note,
+)
+from bitdust.storage import Catalog, ItemVersion, ListRow, Transaction
+from bitdust.supply import WRITER
+
+PAGE: Final = 256
+MAX_NOTE_DEPTH: Final = 16
+
+log = structlog.get_logger(component="shares")
+
+
+@dataclass(slots=True)
+class Source:
+    """What one writer has in a share.
+
+    Args:
+        node: node id of the writer.
+        person: global id of the writer.
+        catalog: its catalog, open.
+    """
+
+    node: bytes
+    person: str
+    catalog: Catalog
+    saw: dict[int, Seen] = field(default_factory=dict)
+    removals: dict[bytes, list[Removal]] = field(default_factory=dict)
+    removed: list[Removed] = field(default_factory=list)
+    _last_note: bytes = b""
+    _last_version: int = 0
+
+    @property
+    def writer(self) -> Writer:
+        """The writer as claims name it."""
+        return self.node[:WRITER]
+
+    @property
+    def slot(self) -> int:
+        """A number that stands for the writer in item ids."""
+        return int.from_bytes(self.node[:4], "big")
+
+    def tree(self) -> int | None:
+        """The key under which the files are, None while nothing was written."""
+        keys = self.catalog.keys()
+        return min((ref for text, ref in keys.items() if text != str(NOTES)), default=None)
+
+    def newest(self) -> int:
+        """The number of the newest version."""
+        return self.catalog.meta("next_version") - 1
+
+    # --- notes ----------------------------------------------------------------------------------
+
+    def refresh(self) -> list[Happening]:
+        """Take what the catalog has new.
+
+        Returns:
+            What happened since the last time: uploads and deletions.
+        """
+        happened = [*self._new_versions()]
+        ref = self.catalog.find_key(NOTES)
+        if ref is None:
+            return happened
+        root = self.catalog.root(ref).id
+        while rows := self.catalog.list_folder(root, after=self._last_note, limit=PAGE):
+            for row in rows:
+                self._last_note = row.item.name.encode("utf-8", "surrogateescape")
+                try:
+                    note = read_note(list(self._names(row)))
+                except FormatError as exc:
+                    # of a later version of the program, or made up: it counts for nothing
+                    log.warning("note not read", writer=self.person, reason=exc.message)
+                    continue
+                if isinstance(note, Saw):
+                    self.saw[note.seq] = note.seen
+                    continue
+                happened.append(self._take_removal(note))
+        return happened
+
+    def _take_removal(self, note: Removed) -> Happening:
+        # nobody can have seen of itself what it has not written
+        seen = {**note.seen, self.writer: min(note.seen.get(self.writer, 0), self.newest())}
+        place = self.removals.setdefault(path_hash(note.path), [])
+        place.append(Removal(self.writer, seen, note.time))
+        self.removed.append(note)
+        return Happening(
+            note.time,
+            self.person,
+            "deleted",
+            decode_name(note.path),
+            mark=f"d/{self.node.hex()}/{self._last_note[:12].decode('ascii', 'replace')}",
+        )
+
+    def _names(self, row: ListRow) -> Iterator[str]:
+        yield row.item.name
+        depth = 0
+        while row.childs and depth < MAX_NOTE_DEPTH:
+            row = self.catalog.list_folder(row.item.id, limit=1)[0]
+            yield row.item.name
+            depth += 1
+
+    def _new_versions(self) -> Iterator[Happening]:
+        newest = self.newest()
+        for seq in range(self._last_version + 1, newest + 1):
+            try:
+                version = self.catalog.version(seq)
+                path = self.catalog.path_of(version.root)[0]
+            except NotInCatalog:
+                continue
+            yield Happening(
+                version.created,
+                self.person,
+                "uploaded",
+                path,
+                version.label,
+                mark=f"u/{self.node.hex()}/{seq}",
+            )
+        self._last_version = newest
+
+    def next_note(self) -> int:
+        """The number for a further note."""
+        return note_number(self._last_note.decode("ascii")) + 1 if self._last_note else 1
+
+    def add_note(self, tx: Transaction, note: Saw | Removed, now: float) -> None:
+        """Write a note into the own catalog, within a transaction."""
+        number = self.next_note()
+        path = note_path(number, note)
+        tx.ensure_path(tx.ensure_key(NOTES, now), path, is_folder=True, created=now)
+        self._last_note = path.partition("/")[0].encode("ascii")
+        if isinstance(note, Saw):
+            self.saw[note.seq] = note.seen
+        else:
+            self._take_removal(note)
+
+    # --- claims ---------------------------------------------------------------------------------
+
+    def row(self, path: str) -> ListRow | None:
+        """The writer's item at a path, None when it has none."""
+        ref = self.tree()
+        found = None if ref is None else self.catalog.lookup(ref, path)
+        return None if found is None else self.catalog.list_item(found.id)
+
+    def row_by_id(self, path_id: PathID) -> ListRow | None:
+        """The writer's item with an id of its own catalog."""
+        ref = self.tree()
+        found = None if ref is None else self.catalog.lookup(ref, path_id)
+        return None if found is None else self.catalog.list_item(found.id)
+
+    def children(self, path: str) -> Iterator[ListRow]:
+        """What the writer has in a folder, by the bytes of the names."""
+        ref = self.tree()
+        item = None if ref is None else self.catalog.lookup(ref, path)
+        after = b""
+        while item is not None:
+            page = self.catalog.list_folder(item.id, after=after, limit=PAGE)
+            yield from page
+            if len(page) < PAGE:
+                return
+            after = page[-1].item.name.encode("utf-8", "surrogateescape")
+
+    def claim(self, row: ListRow) -> Claim | None:
+        """What the writer says of a row; None when it says that it is gone."""
+        if row.entry is None:
+            return Claim(self.writer, 0, NOTHING, row.item.created, row.item.is_folder)
+        if not row.current:
+            return None
+        since = row.entry.since
+        seen = self.saw.get(since, NOTHING)
+        return Claim(self.writer, since, seen, self._made(row, since), row.entry.type == "d")
+
+    @staticmethod
+    def _made(row: ListRow, since: int) -> float:
+        """When a version was made; of a forgotten one, when the next was."""
+        later = [version for version in row.versions if version.version.seq >= since]
+        return later[-1].version.created if later else row.item.created
+
+    def versions(self, row: ListRow) -> list[ItemVersion]:
+        """The versions of a row that no removal had seen, newest first."""
+        return list(row.versions)

@@ -12,6 +12,7 @@ from bitdust.contacts.nicknames_claims import Holder, clean_nickname
 from bitdust.contacts.pairing import ACCEPT_TIMEOUT, Pairing
 from bitdust.contacts.person import MAX_PERSON_NAME, NameLookup, find_person, parse_address
 from bitdust.contacts.ports import PeerPort
+from bitdust.contacts.watchers import Watchers
 
 __all__ = [
     "ACCEPT_TIMEOUT",
@@ -29,6 +30,7 @@ __all__ = [
     "Nicknames",
     "Pairing",
     "PeerPort",
+    "Watchers",
     "clean_nickname",
     "find_person",
     "own_nickname",

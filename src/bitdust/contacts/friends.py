@@ -12,6 +12,7 @@ import structlog
 from bitdust.clock import Clock
 from bitdust.contacts.friendbook import Friend, FriendBook
 from bitdust.contacts.ports import PeerPort
+from bitdust.contacts.watchers import WATCH, Watch
 from bitdust.errors import BitdustError, InvalidInput, NetworkError
 from bitdust.events import Event, EventScope
 from bitdust.identity import IdentityDocument
@@ -101,6 +102,8 @@ class Friends:
         self._follow(friend)
         if is_new:
             self._tell("friend-added", friend)
+            if self._network.status(friend.node_id).state is ContactState.ONLINE:
+                self._spawn(self._watch(friend.node_id, True), "watch friend")
         self._judge(friend.node_id)
         return friend
 
@@ -111,6 +114,8 @@ class Friends:
             NotFound: that is no friend.
         """
         friend = await in_pool(self._pool, self._book.remove, node_id)
+        if self._network.status(node_id).state is ContactState.ONLINE:
+            self._spawn(self._watch(node_id, False), "watch no more")
         self._let_go(node_id)
         self._present.discard(node_id)
         self._silent.discard(node_id)
@@ -162,7 +167,19 @@ class Friends:
             document = self._network.document_of(node_id)
             if document is not None:
                 self._spawn(self._renew(document), "renew friend")
+            self._spawn(self._watch(node_id, True), "watch friend")
         self._judge(node_id)
+
+    async def _watch(self, node_id: NodeID, wanted: bool) -> None:
+        """Ask a node to call when it comes back, or not to any more."""
+        try:
+            response = await self._network.request(
+                node_id, WATCH, Watch(wanted), timeout=PULSE_TIMEOUT
+            )
+        except NetworkError as exc:
+            log.debug("a friend does not call back", reason=exc.message)
+        else:
+            response.close()
 
     async def _renew(self, document: IdentityDocument) -> None:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bitdust.contacts import FriendBook, Friends, Pairing
+from bitdust.contacts import FriendBook, Friends, Pairing, Watchers
 from bitdust.events import EventScope
 from bitdust.services import ServicePort
 from bitdust.sharing import KeyExchange
@@ -26,6 +26,7 @@ class FriendsPart(NodePart):
         super().__init__(node)
         self._gateway = gateway
         self._port: ServicePort | None = None
+        self._watchers: Watchers | None = None
 
     async def start(self) -> None:
         node = self._node
@@ -52,10 +53,21 @@ class FriendsPart(NodePart):
         )
         await friends.start()
         await pairing.start()
+        self._watchers = Watchers(
+            self._port,
+            node.home / "metadata" / "watchers",
+            node.identities.get_node,
+            node.clock,
+            node.pool,
+        )
+        await self._watchers.start()
         node.name_lookups.insert(0, friends.named)
 
     async def stop(self) -> None:
         self._node.pairing = None
+        watchers, self._watchers = self._watchers, None
+        if watchers is not None:
+            await watchers.stop()
         friends, self._node.friends = self._node.friends, None
         if friends is not None:
             if friends.named in self._node.name_lookups:

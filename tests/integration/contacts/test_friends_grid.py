@@ -99,6 +99,43 @@ def bob_id(node: Node) -> bytes:
     return node.require_identity().node_id
 
 
+def test_a_friend_that_is_none_the_other_way_is_noticed_as_soon(tmp_path: Path) -> None:
+    """Bob has nobody on his list; his node calls on alice's when it comes back."""
+
+    async def scenario() -> None:
+        async with Grid(tmp_path / "grid") as grid:
+            alice, bob = await person(grid, "alice"), await person(grid, "bob")
+            events = heard(alice)
+            await befriend(alice, "bob@names.test")
+            await grid.until(lambda: "friend-connected" in ids(events))
+            watchers = tmp_path / "grid" / "bob" / "metadata" / "watchers"
+            await grid.until(watchers.exists)
+            assert watchers.stat().st_mode & 0o777 == 0o600
+            await grid.stop("bob")
+            await grid.clock.sleep(5000.0)
+            assert ids(events)[-1] == "friend-disconnected"
+            begun = grid.clock.monotonic()
+            bob = await grid.start("bob", **QUIET)
+            await grid.until(lambda: ids(events)[-1] == "friend-connected")
+            assert grid.clock.monotonic() - begun < 3.0
+            # no friends any more: bob calls no more
+            await api.friend_remove.function(alice, Person("bob@names.test"))
+            await grid.clock.sleep(30.0)
+            await grid.stop("bob")
+            await grid.clock.sleep(30.0)
+            bob = await grid.start("bob", **QUIET)
+            await grid.clock.sleep(30.0)
+            known = alice.require_network().status(bob_id(bob)).state
+            assert known is ContactState.OFFLINE
+            # a damaged list is no reason not to start
+            await grid.stop("bob")
+            watchers.write_bytes(b"nonsense")
+            bob = await grid.start("bob", **QUIET)
+            assert bob.friends is not None
+
+    run_virtual(scenario())
+
+
 def test_a_friend_that_hangs_is_away_within_seconds(tmp_path: Path) -> None:
     """The connection stands, and nothing comes over it."""
 

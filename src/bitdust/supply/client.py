@@ -37,6 +37,9 @@ SHORT_TIMEOUT = 30.0
 """Seconds for an answer that needs no reading of large objects."""
 LONG_TIMEOUT = 300.0
 """Seconds for a whole object to go over."""
+FIRST_PAUSE = 0.25
+LONGEST_PAUSE = 32.0
+"""Seconds before a busy supplier is asked for its list again; doubled from first to last."""
 
 _REASONS: Final[dict[str, tuple[type[BitdustError], str]]] = {
     "quota": (QuotaExceeded, ""),
@@ -265,7 +268,7 @@ class SupplierClient:
     async def list(
         self, node: NodeID, prefix: str = "", timeout: float = SHORT_TIMEOUT
     ) -> AsyncIterator[m.Entry]:
-        """All objects a supplier keeps for this customer, by name.
+        """All objects a supplier keeps for this customer, by name, at the pace it allows.
 
         Args:
             prefix: how the names begin.
@@ -273,13 +276,13 @@ class SupplierClient:
 
         Raises:
             IntegrityError: the supplier's pages do not go forward.
+            Busy: it gave no page for about a minute.
         """
         after = ""
         prefix = self._prefix + prefix
         while True:
             args = m.List(prefix, after, account=self._account)
-            async with self._asked(node, m.LIST, args, timeout) as response:
-                page = response.decode(m.Listed)
+            page = await self._list_page(node, args, timeout)
             for entry in page.entries:
                 # A hostile supplier could send pages for ever; names only rise and have an end.
                 if entry.name <= after or not entry.name.startswith(prefix):
@@ -292,6 +295,19 @@ class SupplierClient:
                 yield entry
             if not page.more or not page.entries:
                 return
+
+    async def _list_page(self, node: NodeID, args: m.List, timeout: float) -> m.Listed:
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                async with self._asked(node, m.LIST, args, timeout) as response:
+                    return response.decode(m.Listed)
+            except Busy:
+                # a long list has more pages than a supplier gives at once
+                if pause > LONGEST_PAUSE:
+                    raise
+                await asyncio.sleep(pause)
+                pause *= 2
 
     async def audit(
         self, node: NodeID, name: str, key: bytes, timeout: float = LONG_TIMEOUT

@@ -114,10 +114,10 @@ async def restart(story: Any, *, lost: bool) -> None:
 async def journal_objects(story: Any) -> list[set[str]]:
     """Names of the journal's objects, by supplier."""
     client = story.alice.require_customer().client
-    found = []
-    for node in story.alice.require_customer().positions():
-        found.append({entry.name async for entry in client.list(node, "j/")})
-    return found
+    return [
+        {entry.name async for entry in client.list(node, "j/")}
+        for node in story.alice.require_customer().positions()
+    ]
 
 
 async def tidy(story: Any) -> bool:

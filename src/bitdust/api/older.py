@@ -167,6 +167,13 @@ ROWS: tuple[OlderName, ...] = (
     ),
     OlderName("streams_list", "streams_list", ("wanted_protos",), {"wanted_protos": "protocols"}),
     OlderName("queue_list", "queues_list"),
+    OlderName("share_list", "shares_list"),
+    OlderName(
+        "share_grant",
+        "share_grant",
+        ("trusted_remote_user", "key_id"),
+        {"trusted_remote_user": "trusted_user_id"},
+    ),
     OlderName("event_send", "event_send", ("event_id", "json_data"), {"json_data": "data"}),
     OlderName(
         "events_listen", "event_listen", ("consumer_id",), {"consumer_id": "consumer_callback_id"}
@@ -219,33 +226,14 @@ ROWS: tuple[OlderName, ...] = (
 )
 
 _LATER: Mapping[str, tuple[str, ...]] = {
-    "messages": (
-        "message_history",
-        "message_send",
-        "message_send_group",
-        "message_receive",
-        "messages_get_all",
-        "broadcast_send_message",
-        "list_messages",
-        "send_message",
-    ),
     "groups": (
+        "message_send_group",
         "groups_list",
         "group_create",
         "group_info",
         "group_join",
         "group_leave",
         "group_share",
-    ),
-    "shares": (
-        "share_list",
-        "shares_list",
-        "share_create",
-        "share_delete",
-        "share_grant",
-        "share_open",
-        "share_close",
-        "share_history",
     ),
 }
 

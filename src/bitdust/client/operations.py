@@ -471,6 +471,167 @@ class Operations(ABC):
         )
         return result
 
+    def message_send(
+        self,
+        recipient_id: str,
+        data: Any,
+        *,
+        ping_timeout: float = 30,
+        message_ack_timeout: float = 15,
+    ) -> dict[str, Any]:
+        """Write to a person.
+
+        Args:
+            recipient_id: the person.
+            data: a JSON object of at most 64 KiB, such as `{"message": "Hello"}`. A text stands
+                for `{"message": text}`. The receiver gets it with `msg_type` and `action` added.
+            ping_timeout: seconds to reach the person.
+            message_ack_timeout: seconds more for the acknowledgement.
+
+        Returns:
+            `consumed`, true when a program was listening at the other end; `message_id`; `state`:
+            `delivered`, `waiting` or `failed`; `recipient`.
+        """
+        result: dict[str, Any] = self.ask(
+            "message_send",
+            {
+                "recipient_id": recipient_id,
+                "data": data,
+                "ping_timeout": ping_timeout,
+                "message_ack_timeout": message_ack_timeout,
+            },
+        )
+        return result
+
+    def message_receive(
+        self,
+        consumer_callback_id: str,
+        *,
+        direction: str = "incoming",
+        message_types: str = "private_message,group_message",
+        polling_timeout: float = 60.0,
+        received: str | None = None,
+    ) -> list[dict[str, Any]]:
+        """Wait for messages.
+
+        Args:
+            consumer_callback_id: name of the listener, the caller's choice.
+            direction: `incoming`, `outgoing`, or `any` for both.
+            message_types: `private_message`, `group_message`, separated by commas.
+            polling_timeout: seconds to wait; an empty list is the answer when nothing came.
+            received: `message_id` of the last message that you have. What was handed over after
+                it is handed over again, so that nothing is lost when an answer did not reach you.
+
+        Returns:
+            A list of `data`, `recipient`, `sender`, `time`, `message_id`, `dir`, `type`,
+            `conversation_id` and, in a group, `sequence`.
+        """
+        result: list[dict[str, Any]] = self.ask(
+            "message_receive",
+            {
+                "consumer_callback_id": consumer_callback_id,
+                "direction": direction,
+                "message_types": message_types,
+                "polling_timeout": polling_timeout,
+                "received": received,
+            },
+        )
+        return result
+
+    def message_history(
+        self,
+        *,
+        recipient_id: str | None = None,
+        sender_id: str | None = None,
+        message_type: str | None = None,
+        offset: int = 0,
+        limit: int = 100,
+    ) -> list[dict[str, Any]]:
+        """Show what was said with a person or in a group.
+
+        Args:
+            recipient_id: the person, both directions are shown; or the key id of a group. All
+                conversations when not given.
+            sender_id: messages of this person only.
+            message_type: `private_message` or `group_message`; both when not given.
+            offset: how many of the newest messages to pass over.
+            limit: how many to show.
+
+        Returns:
+            A list, oldest first, of `doc`: `conversation_id`, `direction` (`in` or `out`),
+            `payload` with `data`, `message_id`, `msg_type` and `time`, `sender` and `recipient`
+            with `glob_id`, `state` (`waiting`, `sent`, `delivered`, `failed`) and, in a group,
+            `sequence`.
+        """
+        result: list[dict[str, Any]] = self.ask(
+            "message_history",
+            {
+                "recipient_id": recipient_id,
+                "sender_id": sender_id,
+                "message_type": message_type,
+                "offset": offset,
+                "limit": limit,
+            },
+        )
+        return result
+
+    def message_search(
+        self, text: str, *, recipient_id: str | None = None, offset: int = 0, limit: int = 100
+    ) -> list[dict[str, Any]]:
+        """Find messages by their words.
+
+        Args:
+            text: words, all of which must be there; each may be the beginning of one.
+            recipient_id: the person or group to search in; everywhere when not given.
+            offset: how many of the newest to pass over.
+            limit: how many to show.
+
+        Returns:
+            As `message_history`, newest first.
+        """
+        result: list[dict[str, Any]] = self.ask(
+            "message_search",
+            {"text": text, "recipient_id": recipient_id, "offset": offset, "limit": limit},
+        )
+        return result
+
+    def message_conversations_list(
+        self,
+        *,
+        message_types: str = "private_message,group_message",
+        offset: int = 0,
+        limit: int = 100,
+    ) -> list[dict[str, Any]]:
+        """List conversations, the one with the newest message first.
+
+        Args:
+            message_types: `private_message`, `group_message`, separated by commas.
+            offset: how many to pass over.
+            limit: how many to show.
+
+        Returns:
+            A list of `conversation_id`, `key_id`, `type`, `label`, `started`, `last_updated`,
+            `last_message_id`, `events`, and for a person `id`, `name` and `state` of the
+            connection.
+        """
+        result: list[dict[str, Any]] = self.ask(
+            "message_conversations_list",
+            {"message_types": message_types, "offset": offset, "limit": limit},
+        )
+        return result
+
+    def broadcast_send_message(self, payload: Any) -> dict[str, Any]:
+        """Say something to everybody who can be reached.
+
+        Args:
+            payload: a JSON object of at most 4 KiB.
+
+        Returns:
+            `message_id`, and `nodes`, how many it is handed to first.
+        """
+        result: dict[str, Any] = self.ask("broadcast_send_message", {"payload": payload})
+        return result
+
     def files_sync(self) -> dict[str, Any]:
         """Exchange the catalog with the suppliers now.
 
@@ -723,6 +884,147 @@ class Operations(ABC):
             local_path: the file or folder on this machine.
         """
         result: dict[str, Any] = self.ask("file_explore", {"local_path": local_path})
+        return result
+
+    def shares_list(
+        self, *, only_active: bool = False, include_mine: bool = True, include_granted: bool = True
+    ) -> list[dict[str, Any]]:
+        """List your shares and those that others let you into.
+
+        Args:
+            only_active: only those that are connected.
+            include_mine: those that belong to you.
+            include_granted: those of other people.
+
+        Returns:
+            A list of shares as `share_info` shows them.
+        """
+        result: list[dict[str, Any]] = self.ask(
+            "shares_list",
+            {
+                "only_active": only_active,
+                "include_mine": include_mine,
+                "include_granted": include_granted,
+            },
+        )
+        return result
+
+    def share_info(self, key_id: str) -> dict[str, Any]:
+        """Show one share.
+
+        Args:
+            key_id: of the share.
+
+        Returns:
+            `key_id`, `label`, `creator`, `state` (`CONNECTED` or `DISCONNECTED`), `active`,
+            `suppliers`, `ecc_map`, `revision`, `members`, `problems` and more.
+        """
+        result: dict[str, Any] = self.ask("share_info", {"key_id": key_id})
+        return result
+
+    def share_create(
+        self, *, owner_id: str | None = None, key_size: int | None = None, label: str = ""
+    ) -> dict[str, Any]:
+        """Make a share: a place in which you and others whom you let in read and write files.
+
+        Args:
+            owner_id: whose suppliers shall keep it, when they allow it; yours if not given.
+            key_size: bits of its key; the setting `personal/private-key-size` if not given.
+            label: what it is for, in your words.
+
+        Returns:
+            The key of the share as `key_get` shows it.
+        """
+        result: dict[str, Any] = self.ask(
+            "share_create", {"owner_id": owner_id, "key_size": key_size, "label": label}
+        )
+        return result
+
+    def share_delete(self, key_id: str) -> dict[str, Any]:
+        """Leave a share for good and erase its key here.
+
+        Args:
+            key_id: of the share.
+
+        Returns:
+            The share as it was, now disconnected.
+        """
+        result: dict[str, Any] = self.ask("share_delete", {"key_id": key_id})
+        return result
+
+    def share_grant(
+        self, key_id: str, trusted_user_id: str, *, timeout: float = 30.0
+    ) -> dict[str, Any]:
+        """Let somebody into a share: they read and write its files from then on.
+
+        Args:
+            key_id: of the share.
+            trusted_user_id: whom.
+            timeout: seconds for handing over the key.
+
+        Returns:
+            The share as `share_info` shows it.
+        """
+        result: dict[str, Any] = self.ask(
+            "share_grant",
+            {"key_id": key_id, "trusted_user_id": trusted_user_id, "timeout": timeout},
+        )
+        return result
+
+    def share_revoke(self, key_id: str, user_id: str) -> dict[str, Any]:
+        """Put somebody out of a share.
+
+        Args:
+            key_id: of the share.
+            user_id: whom.
+
+        Returns:
+            The share as `share_info` shows it.
+        """
+        result: dict[str, Any] = self.ask("share_revoke", {"key_id": key_id, "user_id": user_id})
+        return result
+
+    def share_open(self, key_id: str) -> dict[str, Any]:
+        """Open a share, and wait until it is connected or cannot be for now.
+
+        Args:
+            key_id: of the share.
+
+        Returns:
+            The share as `share_info` shows it.
+        """
+        result: dict[str, Any] = self.ask("share_open", {"key_id": key_id})
+        return result
+
+    def share_close(self, key_id: str) -> dict[str, Any]:
+        """Close a share; it stays closed until it is opened.
+
+        Args:
+            key_id: of the share.
+
+        Returns:
+            The share as `share_info` shows it.
+        """
+        result: dict[str, Any] = self.ask("share_close", {"key_id": key_id})
+        return result
+
+    def share_history(
+        self, *, key_id: str | None = None, limit: int = 100, offset: int = 0
+    ) -> list[dict[str, Any]]:
+        """List what happened in your shares, the latest first.
+
+        Args:
+            key_id: only in this share.
+            limit: rows of the page.
+            offset: rows to pass over.
+
+        Returns:
+            A list of `time`, `key_id`, `who`, `what` (`created`, `granted`, `revoked`, `opened`,
+            `closed`, `uploaded`, `deleted` or `refused`), `path`, `remote_path` and `detail`.
+        """
+        result: list[dict[str, Any]] = self.ask(
+            "share_history", {"key_id": key_id, "limit": limit, "offset": offset}
+        )
         return result
 
     def suppliers_list(

@@ -73,6 +73,8 @@ def test_the_third_generation_has_its_routes_and_parameters(registry: Registry) 
         documented = {wanted["name"] for wanted in row["parameters"]}
         for parameter in entry.parameters.values():
             assert parameter.name in documented or not parameter.required, name
+        if name == "share_history":
+            continue  # "not implemented yet" in the document, which shows no route for it
         shown = row["http"]
         found, in_path = registry.route(shown["verb"], shown["path"])
         assert found is entry, name

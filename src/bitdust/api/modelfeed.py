@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from bitdust.api import files, friends, keys, services
+from bitdust.api import files, friends, keys, messages, services
 from bitdust.api.blocking import in_pool
 from bitdust.errors import BitdustError, InvalidInput
 from bitdust.events import Event, EventBus
 
 if TYPE_CHECKING:
     from bitdust.api.node import Node
+    from bitdust.messaging import Message
 
 POLL: Final = 1.0
 """Seconds between two looks at the catalog's revision while a model of it is enabled."""
@@ -32,9 +33,11 @@ BATCH_PAUSE: Final = 0.02
 CHANGED: Final = "model"
 """Event of the feed's own bus; its data is what clients receive."""
 
-LATER: Final = frozenset(
-    {"conversation", "message", "correspondent", "shared_file", "shared_location"}
-)
+MAX_MESSAGES: Final = 200
+"""Newest messages that the model ``message`` holds."""
+MAX_CONVERSATIONS: Final = 1000
+
+LATER: Final = frozenset({"shared_file", "shared_location"})
 """Models of BitDust whose subject this version does not have: they can be enabled and are empty."""
 
 Rows = dict[str, dict[str, Any]]
@@ -57,6 +60,8 @@ class ModelFeed:
             "key": self._keys,
             "online_status": self._online,
             "correspondent": self._correspondents,
+            "conversation": self._conversations,
+            "message": self._messages,
             "private_file": self._files,
             "remote_version": self._versions,
         }
@@ -67,6 +72,7 @@ class ModelFeed:
         self._turn = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self._off: Callable[[], None] | None = None
+        self._silence: Callable[[], None] | None = None
 
     async def close(self) -> None:
         """Follow nothing any more."""
@@ -77,6 +83,9 @@ class ModelFeed:
         if self._off is not None:
             self._off()
             self._off = None
+        if self._silence is not None:
+            self._silence()
+            self._silence = None
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
@@ -107,6 +116,7 @@ class ModelFeed:
             await self._send(name, rows)
         if self._task is None:
             self._off = self._node.events.on_event(self._on_event)
+            self._silence = self._node.message_stream.listen(self._on_message)
             self._task = asyncio.create_task(self._follow(), name="models")
 
     async def disable(self, name: str) -> None:
@@ -138,14 +148,22 @@ class ModelFeed:
         elif kind.startswith("key-"):
             self._due.add("key")
         elif kind in ("node-connected", "node-disconnected"):
-            self._due.update(("online_status", "correspondent"))
+            self._due.update(("online_status", "correspondent", "conversation"))
         elif kind.startswith("friend-"):
             self._due.update(("correspondent", "online_status"))
+        elif kind == "message-delivered":
+            self._due.add("message")
         elif kind.startswith(("backup-", "my-backup-index", "data-", "fragment-")):
             self._due.update(("private_file", "remote_version"))
         else:
             return
         self._wake.set()
+
+    def _on_message(self, message: Message) -> bool:
+        del message
+        self._due.update(("conversation", "message"))
+        self._wake.set()
+        return False  # a model is no listener that consumes
 
     async def _follow(self) -> None:
         while True:
@@ -235,6 +253,14 @@ class ModelFeed:
     async def _correspondents(self) -> Rows:
         rows = await friends.friends_list(self._node)
         return {str(row["global_id"]): row for row in rows}
+
+    async def _conversations(self) -> Rows:
+        rows = await messages.message_conversations_list(self._node, limit=MAX_CONVERSATIONS)
+        return {str(row["conversation_id"]): row for row in rows}
+
+    async def _messages(self) -> Rows:
+        rows = await messages.message_history(self._node, limit=MAX_MESSAGES)
+        return {str(row["doc"]["payload"]["message_id"]): row["doc"] for row in rows}
 
     async def _items(self) -> list[dict[str, Any]]:
         rows = (await files.files_list(self._node, recursive=True)).result

@@ -17,9 +17,9 @@ async def enable_model_listener(node: Node, model_name: str, *, request_all: boo
     """Push every change of a model to all WebSocket clients from now on.
 
     Each push is `{"type": "model", "payload": {"name", "id", "data", "created"}}`, with `deleted`
-    once the item is gone. Models are `service`, `key`, `online_status`, `private_file` and
-    `remote_version`; `conversation`, `message`, `correspondent`, `shared_file` and
-    `shared_location` are accepted and empty.
+    once the item is gone. Models are `service`, `key`, `online_status`, `correspondent`,
+    `conversation`, `message` (the newest 200), `private_file` and `remote_version`; `shared_file`
+    and `shared_location` are accepted and empty.
 
     Args:
         model_name: the model.

@@ -203,15 +203,17 @@ def _method(row: OlderName, entry: Operation[..., Any]) -> RpcMethod:
 
 def build_rpc_table(registry: Registry) -> RpcTable:
     """The table of all methods of this version."""
-    from bitdust.api import older, older_backups, older_filemanager
+    from bitdust.api import older, older_backups, older_filemanager, older_messages
     from bitdust.api.registry import declared_in
 
     declared = [
         *declared_in(older),
         *declared_in(older_backups),
         *declared_in(older_filemanager),
+        *declared_in(older_messages),
     ]
     bare = older_backups.BARE | frozenset(
         entry.name for entry in declared if entry.name.startswith(FILEMANAGER)
     )
-    return RpcTable(registry, older.ROWS, declared, bare, older.LATER)
+    rows = (*older.ROWS, *older_messages.ROWS)
+    return RpcTable(registry, rows, declared, bare, older.LATER)

@@ -121,7 +121,7 @@ def _transfer(packet: Packet, own: str, remote: str) -> dict[str, Any]:
 async def queues_list(node: Node) -> list[dict[str, Any]]:
     """List queues: what waits for whom.
 
-    Every listener to events has one.
+    Every listener to events or messages has one.
 
     Returns:
         A list of `queue_id` and `messages`, the number that wait.
@@ -130,7 +130,7 @@ async def queues_list(node: Node) -> list[dict[str, Any]]:
     """
     return [
         {"queue_id": row["queue_id"], "messages": row["messages"]}
-        for row in node.consumers.queues()
+        for row in (*node.consumers.queues(), *node.message_stream.consumers())
     ]
 
 
@@ -153,6 +153,15 @@ async def queue_consumers_list(node: Node) -> list[dict[str, Any]]:
             "consumed": row["consumed"],
         }
         for row in node.consumers.queues()
+    ] + [
+        {
+            "consumer_id": row["consumer_id"],
+            "queues": [row["queue_id"]],
+            "commands": row["message_types"],
+            "state": "READ" if row["waiting"] else "READY",
+            "consumed": row["consumed"],
+        }
+        for row in node.message_stream.consumers()
     ]
 
 
@@ -173,6 +182,18 @@ async def queue_producers_list(node: Node) -> list[dict[str, Any]]:
             "state": "READY",
             "produced": sum(node.events.counts.values()),
         }
+    ] + [
+        {
+            "producer_id": kind,
+            "queues": [
+                row["queue_id"]
+                for row in node.message_stream.consumers()
+                if kind in row["message_types"]
+            ],
+            "state": "READY",
+            "produced": produced,
+        }
+        for kind, produced in sorted(node.message_stream.produced.items())
     ]
 
 

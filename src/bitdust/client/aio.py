@@ -46,6 +46,7 @@ class AsyncClient(AsyncOperations):
         self._numbers = count(1)
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._events: asyncio.Queue[tuple[str, dict[str, Any]] | None] = asyncio.Queue()
+        self._listeners: set[asyncio.Queue[dict[str, Any] | None]] = set()
 
     async def __aenter__(self) -> Self:
         settings = Settings(self.home)
@@ -184,6 +185,39 @@ class AsyncClient(AsyncOperations):
             yield event
         self._events.put_nowait(None)
 
+    async def messages(
+        self, *, direction: str | None = "in", conversation_id: str | None = None
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Messages as they come, from the first step of the iteration on, until the connection
+        closes.
+
+        Args:
+            direction: ``in``, ``out``, None for both.
+            conversation_id: one conversation only.
+
+        Returns:
+            Each as ``message_history`` shows it in ``doc``.
+        """
+        queue: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+        self._listeners.add(queue)
+        try:
+            if self._reader is None or self._reader.done():
+                return
+            while (message := await queue.get()) is not None:
+                if direction in (None, message["direction"]) and conversation_id in (
+                    None,
+                    message["conversation_id"],
+                ):
+                    yield message
+        finally:
+            self._listeners.discard(queue)
+
+    def _hear(self, message: dict[str, Any]) -> None:
+        for queue in self._listeners:
+            if queue.qsize() >= MAX_EVENTS:
+                queue.get_nowait()
+            queue.put_nowait(message)
+
     async def _read(self) -> None:
         assert self._connection is not None
         try:
@@ -195,6 +229,9 @@ class AsyncClient(AsyncOperations):
                         self._events.get_nowait()
                     self._events.put_nowait((payload["event_id"], payload["data"]))
                     continue
+                if message.get("type") == "stream_message":
+                    self._hear(payload)
+                    continue
                 waiting = self._waiting.get(payload.get("call_id"))
                 if waiting is not None and not waiting.done():
                     waiting.set_result(payload)
@@ -205,3 +242,5 @@ class AsyncClient(AsyncOperations):
                 if not waiting.done():
                     waiting.set_exception(NotRunning("the node closed the connection"))
             self._events.put_nowait(None)
+            for queue in self._listeners:
+                queue.put_nowait(None)

@@ -9,6 +9,7 @@ for those who are away, ``mailclient`` the other side. docs/spec/messages.md des
 
 from __future__ import annotations
 
+from bitdust.messaging.broadcast import Broadcasts
 from bitdust.messaging.history import Conversation, History
 from bitdust.messaging.mailbox import Mailbox
 from bitdust.messaging.mailclient import OthersMail, OwnMail
@@ -40,6 +41,7 @@ __all__ = [
     "SENT",
     "TYPES",
     "WAITING",
+    "Broadcasts",
     "Conversation",
     "Handover",
     "History",

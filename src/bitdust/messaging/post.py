@@ -328,11 +328,22 @@ class PrivateMessages:
         """That way is not used any more."""
         self._routes.pop(route.peer, None)
 
-    def tell(self, message_id: bytes, settled: Settled) -> None:
-        """What became of a message."""
+    def tell(self, message_id: bytes, settled: Settled) -> bool:
+        """What became of a message; False when nobody waits for that any more."""
         future = self._expected.get(message_id)
-        if future is not None and not future.done():
-            future.set_result(settled)
+        if future is None or future.done():
+            return False
+        future.set_result(settled)
+        return True
+
+    def delivered_late(self, row: Row, state: str) -> None:
+        """A message whose sender was told that it waits has come to its end."""
+        self._events.publish(
+            "message-delivered" if state == DELIVERED else "message-failed",
+            message_id=row.message_id.hex(),
+            conversation_id=private_conversation(row.peer),
+            state=state,
+        )
 
     async def load(self, peer: bytes) -> list[Row]:
         """What waits for a person."""

@@ -377,4 +377,5 @@ class Route:
         if row is None:
             return
         self.size -= len(row.data)
-        self._post.tell(row.message_id, settled)
+        if not self._post.tell(row.message_id, settled) and row.kind == "message":
+            self._post.delivered_late(row, settled.state)

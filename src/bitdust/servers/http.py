@@ -20,6 +20,7 @@ from starlette.types import Receive, Scope, Send
 
 from bitdust.api.dispatch import dispatch, note_internal_failure
 from bitdust.api.envelope import failure
+from bitdust.api.messages import Collected
 from bitdust.api.registry import Operation, Registry
 from bitdust.api.rpc import build_rpc_table
 from bitdust.errors import AccessDenied, BitdustError, InvalidInput, Stopped
@@ -124,7 +125,11 @@ class HttpServer:
         except Exception:
             envelope = note_internal_failure(self._node, "http request")
         envelope["execution"] = f"{time.perf_counter() - started:.6f}"
-        return await self._respond(envelope)
+        response = await self._respond(envelope)
+        result = envelope.get("result")
+        if isinstance(result, Collected) and await request.is_disconnected():
+            result.give_back()  # nobody would read them
+        return response
 
     async def _respond(self, envelope: dict[str, Any]) -> Response:
         result = envelope.get("result")

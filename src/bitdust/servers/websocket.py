@@ -2,7 +2,8 @@
 
 A client sends ``{"command": "api_call", "method", "kwargs", "call_id"}`` and receives
 ``{"type": "api_call", "payload": {"call_id", "response"}}``, alone. Events come to all clients as
-``{"type": "event", "payload": {"event_id", "data"}}``.
+``{"type": "event", "payload": {"event_id", "data"}}``, and messages, sent and received, as
+``{"type": "stream_message", "payload": {"conversation_id", "direction", "payload", …}}``.
 
 Source: BitDust API, third generation, WebSocket and Access.
 """
@@ -23,6 +24,7 @@ from websockets.http11 import Request, Response
 from websockets.protocol import State
 
 from bitdust.api.dispatch import dispatch, note_internal_failure
+from bitdust.api.messages import message_view
 from bitdust.api.registry import Registry
 from bitdust.errors import BitdustError
 from bitdust.events import Event, EventBus
@@ -32,6 +34,7 @@ from bitdust.servers.sockets import listen_on_loopback
 
 if TYPE_CHECKING:
     from bitdust.api.node import Node
+    from bitdust.messaging import Message
 
 MAX_MESSAGE = 1024 * 1024
 """Bytes of the longest message from a client."""
@@ -112,6 +115,8 @@ class WebSocketServer:
         self._server: Server | None = None
         self._pumps: tuple[asyncio.Task[None], ...] = ()
         self._clients: set[_Client] = set()
+        self._messages_bus = EventBus(node.clock.now)
+        self._silence: Callable[[], None] | None = None
         self._log = structlog.get_logger("websocket")
 
     @property
@@ -141,8 +146,10 @@ class WebSocketServer:
             compression=None,
             logger=_quiet_logger(),
         )
+        self._silence = self._node.message_stream.listen(self._on_message)
         self._pumps = (
             asyncio.create_task(self._push(self._node.events, _event), name="websocket events"),
+            asyncio.create_task(self._push(self._messages_bus, _stream_message), name="messages"),
             asyncio.create_task(self._push(self._node.models.bus, _model), name="websocket models"),
         )
         self._log.info("websocket interface is up", port=self.port)
@@ -150,6 +157,9 @@ class WebSocketServer:
 
     async def stop(self) -> None:
         """Close all connections, end their calls and stop listening."""
+        if self._silence is not None:
+            self._silence()
+            self._silence = None
         for pump in self._pumps:
             pump.cancel()
         await asyncio.gather(*self._pumps, return_exceptions=True)
@@ -158,6 +168,12 @@ class WebSocketServer:
             await self._server.wait_closed()
         self._server = None
         self._pumps = ()
+
+    def _on_message(self, message: Message) -> bool:
+        if not self._clients:
+            return False
+        self._messages_bus.publish("stream_message", **message_view(message))
+        return True
 
     def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
         given = _secret_in(request.path)
@@ -307,6 +323,10 @@ def _close_frame(code: int, reason: str) -> bytes:
 
 def _event(event: Event) -> dict[str, Any]:
     return {"type": "event", "payload": {"event_id": event.event_id, "data": event.data}}
+
+
+def _stream_message(event: Event) -> dict[str, Any]:
+    return {"type": "stream_message", "payload": event.data}
 
 
 def _model(event: Event) -> dict[str, Any]:

@@ -10,7 +10,15 @@ import structlog
 from bitdust.errors import BitdustError
 from bitdust.events import EventScope
 from bitdust.identity import IdentityDocument
-from bitdust.messaging import History, Mailbox, OthersMail, OwnMail, PrivateMessages
+from bitdust.messaging import (
+    Broadcasts,
+    History,
+    Mailbox,
+    OthersMail,
+    OwnMail,
+    PrivateMessages,
+)
+from bitdust.network import ContactState
 from bitdust.services import ServicePort
 from bitdust.wiring.ground import GatewayPart
 from bitdust.wiring.part import NodePart
@@ -84,8 +92,21 @@ class MessagesPart(NodePart):
             self._events,
         )
         self._mail.start()
+        node.broadcasts = Broadcasts(
+            port,
+            self._neighbours,
+            identity.key,
+            lambda: identity.document,
+            node.find_document,
+            node.clock,
+            node.random,
+            node.events,
+        )
 
     async def stop(self) -> None:
+        broadcasts, self._node.broadcasts = self._node.broadcasts, None
+        if broadcasts is not None:
+            await broadcasts.stop()
         mail, self._mail = self._mail, None
         if mail is not None:
             await mail.stop()
@@ -97,6 +118,10 @@ class MessagesPart(NodePart):
         if self._port is not None:
             self._port.close()
             self._port = None
+
+    def _neighbours(self) -> list[bytes]:
+        statuses = self._node.require_network().statuses().items()
+        return [node for node, status in statuses if status.state is ContactState.ONLINE]
 
     def _own_suppliers(self) -> list[bytes]:
         customer = self._node.customer

@@ -25,6 +25,7 @@ from bitdust.events import EventBus
 from bitdust.identity import KeyRing
 from bitdust.ids import GlobalID
 from bitdust.machine import MachineTable
+from bitdust.messaging import MessageStream
 from bitdust.servers import HttpServer, WebSocketServer
 from bitdust.services import ServiceRunner, Traffic, known_services
 
@@ -103,6 +104,8 @@ class FakeNode:
         self.keys: KeyRing | None = None
         self.friends = self.pairing = self.key_exchange = None
         self.network = self.dht = self.customer = self.supplier = None
+        self.message_stream = MessageStream()
+        self.history = self.messages = self.broadcasts = None
         self.traffic = Traffic(self.clock)
         self.machines = MachineTable()
         self.automats = MachineWatch(self, lambda: look(self))  # type: ignore[arg-type]
@@ -136,6 +139,7 @@ class FakeNode:
         raise ServiceOff("the network is off")
 
     require_friends = require_pairing = require_key_exchange = require_network
+    require_history = require_messages = require_broadcasts = require_network
 
     async def find_person(self, person: str) -> Any:
         raise NotFound(f"unknown user {person}")

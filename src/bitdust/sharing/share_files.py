@@ -266,7 +266,7 @@ class ShareFiles:
         _, merged, label = await self._require(target)
         shown = self._short(merged)
         if label:
-            place, seq = self._version(merged, label)
+            place, seq = self._version(merged, target, label)
             if self.space.follower(place.source.node) is not None:
                 raise AccessDenied(
                     f"version {label} was made by {place.source.person}",
@@ -334,11 +334,18 @@ class ShareFiles:
 
     # --- downloads ------------------------------------------------------------------------------
 
-    def _version(self, merged: Merged, label: str) -> tuple[Place, int]:
-        for place, version in merged.versions():
-            if version.version.label == label:
-                return place, version.version.seq
-        raise NotInCatalog(f"there is no version {label} of {self._remote(merged)}")
+    def _version(self, merged: Merged, target: Target, label: str) -> tuple[Place, int]:
+        """The version of that name; of two writers' the one whose item was named."""
+        found = [
+            (place, version.version.seq)
+            for place, version in merged.versions()
+            if version.version.label == label
+        ]
+        if not found:
+            raise NotInCatalog(f"there is no version {label} of {self._remote(merged)}")
+        named = str(target.path_id if isinstance(target, BackupID) else target.path)
+        slot = named.partition("/")[0]
+        return next((one for one in found if str(one[0].source.slot) == slot), found[0])
 
     async def file_download_start(
         self, target: Target, destination_path: str | None, wait_result: bool
@@ -347,7 +354,7 @@ class ShareFiles:
         await self.ready()
         _, merged, label = await self._require(target)
         remote = self._remote(merged)
-        version = self._version(merged, label) if label else None
+        version = self._version(merged, target, label) if label else None
         newest = label or next((v.version.label for _, v in merged.versions()), "")
         if not newest and not merged.is_folder:
             raise NotInCatalog(

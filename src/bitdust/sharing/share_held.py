@@ -44,6 +44,7 @@ from bitdust.supply import (
 CHARTER_EVERY: Final = 60.0
 """Seconds between two looks for a newer charter, when nobody tells."""
 ASK_TIMEOUT: Final = 10.0
+WITHDRAWN: Final = "the admin of the share withdrew your access"
 
 NodeID = bytes
 
@@ -125,6 +126,8 @@ class HeldShare:
         """Whether it shall be open."""
         self.reason = ""
         """Why it is not connected."""
+        self.denied_at: float | None = None
+        """Monotonic second at which the suppliers said that this node is no member any more."""
         self._was_connected = False
         self._given: dict[NodeID, int] = {}
         self._charter_at = 0.0
@@ -207,6 +210,8 @@ class HeldShare:
             return False
         await in_pool(self._around.pool, self._ledger.set, "charter", charter.encode())
         self.charter = charter
+        if charter.is_member(self._around.me):
+            self.denied_at = None
         await self._tell_changes(held, charter)
         space = self.space
         if space is not None and charter.is_member(self._around.me):
@@ -280,9 +285,11 @@ class HeldShare:
             self._charter_at = clock.monotonic() + CHARTER_EVERY
         denied = sum(answer is AccessDenied for answer in answers)
         if denied and 2 * denied > len(nodes):
-            self.reason = "the admin of the share withdrew your access"
+            self.reason = WITHDRAWN
+            self.denied_at = clock.monotonic()
         elif nodes:
             self.reason = ""
+            self.denied_at = None
         for answer in answers:
             if isinstance(answer, Charter):
                 try:

@@ -42,7 +42,7 @@ from bitdust.network import Call, ContactState, Reply
 from bitdust.pool import in_pool
 from bitdust.sharing.keyexchange import KeyExchange, Received
 from bitdust.sharing.share_files import ShareFiles, is_share
-from bitdust.sharing.share_held import HeldShare, NodeID, Surroundings, share_id
+from bitdust.sharing.share_held import WITHDRAWN, HeldShare, NodeID, Surroundings, share_id
 from bitdust.sharing.share_secret import EPOCH_KEY, open_epochs, seal_for_all, wrapped_chain
 from bitdust.sharing.share_wire import (
     NOTICE,
@@ -71,6 +71,8 @@ LOOK_EVERY: Final = 5.0
 """Seconds between two looks at what is in the ring and what shall be open."""
 CONNECT_WAIT: Final = 30.0
 """Seconds ``share_open`` waits for the share to be connected."""
+DENIED_FOR: Final = 600.0
+"""Seconds for which a share is not opened again after the suppliers denied access."""
 NOTICE_TIMEOUT: Final = 10.0
 NOTICE_RATE: Final = Rate(2.0, 60.0)
 WISH_RATE: Final = Rate(0.05, 5.0)
@@ -206,14 +208,21 @@ class Shares:
         for held in list(self._held.values()):
             if held.space is not None:
                 await held.sync_charter()
-                charter = held.charter
-                if charter is not None and not charter.is_member(self._around.me):
-                    held.reason = "the admin of the share withdrew your access"
+                if self._is_out(held):
+                    held.reason = WITHDRAWN
                     await held.close()
-            elif held.wanted and held not in self._opening:
+            elif held.wanted and held not in self._opening and not self._is_out(held):
                 task = asyncio.create_task(self._try_open(held), name=f"open {held.key_id.alias}")
                 self._opening[held] = task
                 task.add_done_callback(functools.partial(self._opened, held))
+
+    def _is_out(self, held: HeldShare) -> bool:
+        """Whether this node is no member any more, as far as is known."""
+        if held.charter is not None and not held.charter.is_member(self._around.me):
+            return True
+        # the suppliers are asked again some time, for they may have been wrong
+        at = held.denied_at
+        return at is not None and self._around.clock.monotonic() - at < DENIED_FOR
 
     def _opened(self, held: HeldShare, task: asyncio.Task[None]) -> None:
         del task
@@ -637,7 +646,15 @@ class Shares:
             await held.log("opened")
         space = held.space
         if space is not None:
-            await space.wait_connected(CONNECT_WAIT)
+            await held.sync_charter(now=True)
+            if not self._is_out(held):
+                await space.wait_connected(CONNECT_WAIT)
+                await held.sync_charter(now=True)
+        if self._is_out(held):
+            await held.close()
+            raise AccessDenied(
+                f"you have no access to {key_id} any more", hint="ask its owner to grant it again"
+            )
         return self.share_info(key_id)
 
     async def share_close(self, key_id: KeyID) -> dict[str, Any]:

@@ -215,9 +215,6 @@ def inherited_settings() -> list[Setting]:
         *_kept(
             "services/private-groups",
             ("broker-connect-timeout", Int(1), 120),
-            ("enabled", Bool(), True),
-            ("message-ack-timeout", Int(1), 30),
-            ("preferred-brokers", Text(), ""),
         ),
         *_kept(
             "services/private-messages",

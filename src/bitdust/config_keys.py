@@ -141,6 +141,30 @@ def _people() -> list[Setting]:
         ),
         Setting(
             "services/private-messages/allow-sealed",
+        Setting(
+            "services/private-groups/message-ack-timeout",
+            Int(1, 3600),
+            30,
+            "Seconds to wait until brokers have a message; it is sent later in any case.",
+        ),
+        Setting(
+            "services/private-groups/preferred-brokers",
+            Items(),
+            (),
+            "Addresses (IDURLs) of nodes that shall order the messages of new groups.",
+        ),
+        Setting(
+            "services/message-broker/max-groups",
+            Int(0, 100_000),
+            256,
+            "Groups of others whose messages this node keeps.",
+        ),
+        Setting(
+            "services/message-broker/group-quota",
+            Size(MiB),
+            parse_size("256 MB"),
+            "Space for the messages of one such group.",
+        ),
             Bool(),
             False,
             "Send and take messages without forward secrecy where no better keys can be had.",
@@ -243,6 +267,8 @@ def _switches() -> list[Setting]:
         "nodes-lookup": "Find nodes through the DHT, and be found there.",
         "p2p-notifications": "Keep friends connected, and tell who of them comes and goes.",
         "p2p-hookups": "Remember the identities of nodes met.",
+        "message-broker": "Keep and order messages of other people's groups, unreadable here.",
+        "private-groups": "Take part in groups.",
         "shared-data": "Open shares: places that several people read and write.",
         "private-messages": "Bring messages to other people and take theirs.",
     }

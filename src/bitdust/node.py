@@ -51,6 +51,8 @@ from bitdust.ids import IDURL, GlobalID
 from bitdust.machine import MachineTable
 from bitdust.messaging import (
     Broadcasts,
+    BrokerService,
+    Groups,
     History,
     Mailbox,
     MessageStream,
@@ -125,6 +127,8 @@ class Node:
         self.shares: Shares | None = None
         self.message_stream = MessageStream()
         self.history: History | None = None
+        self.groups: Groups | None = None
+        self.broker: BrokerService | None = None
         self.messages: PrivateMessages | None = None
         self.broadcasts: Broadcasts | None = None
         self.mailbox: Mailbox | None = None
@@ -530,6 +534,18 @@ class Node:
         if self.history is None:
             raise self._off("the history of messages", "message_history")
         return self.history
+
+    def require_groups(self) -> Groups:
+        """The own groups.
+
+        Raises:
+            NoIdentity: there is no identity yet.
+            ServiceOff: it is switched off.
+        """
+        self.require_identity()
+        if self.groups is None:
+            raise self._off("taking part in groups", "private_groups")
+        return self.groups
 
     def require_messages(self) -> PrivateMessages:
         """Messages to other people, and theirs.

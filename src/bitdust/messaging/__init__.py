@@ -5,11 +5,20 @@ ratchets share; ``history`` keeps what was said, ``stream`` hands it live to the
 machine. ``ratchet`` encrypts, ``vault`` keeps its keys; ``post`` sends and receives with one
 ``route`` per person and ``intake`` for what arrives. ``mailbox`` is a supplier's side of messages
 for those who are away, ``mailclient`` the other side. docs/spec/messages.md describes it all.
+
+Groups: ``broker_core`` (how brokers agree), ``broker_rules``, ``group_wire``, ``group_keys`` and
+``group_log`` (what members check) are pure; ``broker_service`` keeps streams for others, ``groups``
+takes part in them with one ``group_session`` each. docs/spec/groups.md describes them.
 """
 
 from __future__ import annotations
 
 from bitdust.messaging.broadcast import Broadcasts
+from bitdust.messaging.broker_service import BrokerService
+from bitdust.messaging.broker_store import BrokerStore
+from bitdust.messaging.group_around import Around, takes_groups
+from bitdust.messaging.group_wire import Broker
+from bitdust.messaging.groups import GROUP_KEYS, Groups
 from bitdust.messaging.history import Conversation, History
 from bitdust.messaging.mailbox import Mailbox
 from bitdust.messaging.mailclient import OthersMail, OwnMail
@@ -34,6 +43,7 @@ __all__ = [
     "DELIVERED",
     "FAILED",
     "GROUP",
+    "GROUP_KEYS",
     "INCOMING",
     "MAX_DATA",
     "OUTGOING",
@@ -41,8 +51,13 @@ __all__ = [
     "SENT",
     "TYPES",
     "WAITING",
+    "Around",
     "Broadcasts",
+    "Broker",
+    "BrokerService",
+    "BrokerStore",
     "Conversation",
+    "Groups",
     "Handover",
     "History",
     "Mailbox",
@@ -53,4 +68,5 @@ __all__ = [
     "PrivateMessages",
     "Sent",
     "private_conversation",
+    "takes_groups",
 ]

@@ -127,6 +127,7 @@ class State:
         epoch: the current one.
         keys: those of all epochs the member has.
         pending: the next epoch's key, once found.
+        signature: the creator's, over the access key of the current epoch; empty in the first.
         brokers: the newest set in the stream.
         members: by sender key.
         fork: why nothing more is taken, empty while all is well.
@@ -139,6 +140,7 @@ class State:
     keys: dict[int, bytes]
     brokers: list[Broker]
     pending: bytes = b""
+    signature: bytes = b""
     members: dict[bytes, Member] = field(default_factory=dict)
     fork: str = ""
     out: bool = False
@@ -430,7 +432,7 @@ class Reader:
             self._find_key(content.body)
             removed = content.body.removed
         pending, state.pending = state.pending, b""
-        state.epoch = access.epoch
+        state.epoch, state.signature = access.epoch, access.signature
         if pending and EpochKey(pending).access == access.access:
             state.keys[access.epoch] = pending
         known = state.keys.get(access.epoch)

@@ -43,6 +43,16 @@ SPECS = (
         ("message_history", "nodes_lookup"),
         "Brings messages to other people and takes theirs.",
     ),
+    Spec(
+        "private_groups",
+        ("message_history", "keys_exchange", "nodes_lookup"),
+        "Takes part in groups of people who write to each other.",
+    ),
+    Spec(
+        "message_broker",
+        ("nodes_lookup",),
+        "Keeps and orders the messages of other people's groups, which it cannot read.",
+    ),
     Spec("supplier", ("nodes_lookup",), "Stores data of others on this machine."),
     Spec(
         "joint_postman",

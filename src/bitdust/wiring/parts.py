@@ -16,6 +16,8 @@ from bitdust.wiring.ground import (
     ResponderPart,
     TcpPart,
 )
+from bitdust.wiring.groups import BrokerPart, GroupsPart
+from bitdust.wiring.jobs import DownloadsPart, MotionPart, RebuildingPart, UploadsPart
 from bitdust.wiring.messages import HistoryPart, MailboxPart, MessagesPart
 from bitdust.wiring.part import NodePart
 from bitdust.wiring.people import FriendsPart, KeyExchangePart
@@ -55,6 +57,8 @@ def service_parts(node: Node) -> dict[str, Part]:
         "keys_exchange": KeyExchangePart(node, gateway),
         "message_history": HistoryPart(node),
         "private_messages": MessagesPart(node, gateway),
+        "private_groups": GroupsPart(node, gateway),
+        "message_broker": BrokerPart(node, gateway),
         "supplier": SupplierPart(node, gateway),
         "joint_postman": MailboxPart(node, gateway),
         "customer": customer,

@@ -84,9 +84,18 @@ class Brokers(RuleBasedStateMachine):
             if (members := members_of(raw)) is not None
         ]
         self.nodes[node] = BrokerCore(
-            node, MemoryLog(entries), members_of, FIRST, changes=changes, term=disk.vote[0],
-            voted=disk.vote[1], commit=disk.commit, now=self.now, jitter=self.jitter, welcome=frozenset(NODES),
-        )  # fmt: skip
+            node,
+            MemoryLog(entries),
+            members_of,
+            FIRST,
+            changes=changes,
+            term=disk.vote[0],
+            voted=disk.vote[1],
+            commit=disk.commit,
+            now=self.now,
+            jitter=self.jitter,
+            welcome=frozenset(NODES),
+        )
         self.unflushed[node] = []
 
     def gather(self, node: bytes) -> None:

@@ -1,0 +1,213 @@
+"""Groups of this node on the disk: keys, place in the stream, members, what waits to be sent.
+
+Tables of the file that holds the history, so that a message, the place in the stream behind it and
+the end of its wait are one transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import apsw
+import msgspec
+
+from bitdust.messaging.database import Database
+from bitdust.messaging.group_log import Member, State
+from bitdust.messaging.group_wire import Broker, Genesis, decode_struct
+
+SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS groups(
+    no INTEGER PRIMARY KEY, key_id TEXT NOT NULL UNIQUE, fingerprint BLOB NOT NULL,
+    label TEXT NOT NULL, creator TEXT NOT NULL, creator_node BLOB NOT NULL, genesis BLOB NOT NULL,
+    voucher BLOB NOT NULL, active INTEGER NOT NULL, position INTEGER NOT NULL, link BLOB NOT NULL,
+    epoch INTEGER NOT NULL, keys BLOB NOT NULL, pending BLOB NOT NULL, brokers BLOB NOT NULL,
+    signature BLOB NOT NULL, fork TEXT NOT NULL, out INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS group_members(
+    grp INTEGER NOT NULL, sender BLOB NOT NULL, counter INTEGER NOT NULL, last BLOB NOT NULL,
+    node BLOB NOT NULL, idurl TEXT NOT NULL, wrap BLOB NOT NULL, state TEXT NOT NULL,
+    epoch INTEGER NOT NULL, PRIMARY KEY(grp, sender)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS group_outbox(
+    no INTEGER PRIMARY KEY AUTOINCREMENT, grp INTEGER NOT NULL, ident TEXT NOT NULL,
+    kind INTEGER NOT NULL, body BLOB NOT NULL, opened BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS group_outbox_ident ON group_outbox(grp, ident);
+"""
+
+MAX_GROUPS: Final = 1000
+MAX_OUTBOX: Final = 10_000
+"""Entries of one group that may wait for a broker."""
+
+
+@dataclass(slots=True)
+class GroupRow:
+    """One group.
+
+    Args:
+        no: number in the file, 0 before it is there.
+        key_id: of the group's key.
+        fingerprint: of that key.
+        label: words of the creator.
+        creator: its address; ``creator_node`` its node id.
+        genesis: encoded, empty before the stream was made.
+        voucher: encoded, empty for the creator.
+        active: whether this member takes part.
+        state: place in the stream; meaningful once there is a genesis.
+        fork: what was wrong with the stream last, empty if nothing was.
+    """
+
+    key_id: str
+    fingerprint: bytes
+    label: str
+    creator: str
+    creator_node: bytes
+    genesis: bytes = b""
+    voucher: bytes = b""
+    active: bool = False
+    state: State = field(default_factory=lambda: State(0, b"", 0, {}, []))
+    fork: str = ""
+    no: int = 0
+
+    def stream(self) -> Genesis:
+        """What the stream begins with."""
+        return decode_struct(self.genesis, Genesis, 4096)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An entry that waits to be made and sent; ``opened`` is the part that brokers read."""
+
+    no: int
+    ident: str
+    kind: int
+    body: bytes
+    opened: bytes
+
+
+async def load_groups(database: Database) -> list[GroupRow]:
+    """All groups."""
+    return await database.read(_load)
+
+
+def save_group(db: apsw.Connection, row: GroupRow) -> None:
+    """Write everything but the members; gives a new row its number."""
+    state = row.state
+    values = (
+        row.key_id, row.fingerprint, row.label, row.creator, row.creator_node, row.genesis,
+        row.voucher, row.active, state.position, state.link, state.epoch,
+        msgspec.msgpack.encode(state.keys), state.pending, msgspec.msgpack.encode(state.brokers),
+        state.signature, row.fork, state.out,
+    )  # fmt: skip
+    if row.no:
+        db.execute("DELETE FROM groups WHERE no = ?", (row.no,))
+    marks = ",".join("?" * (len(values) + 1))
+    db.execute(f"INSERT INTO groups VALUES ({marks})", (row.no or None, *values))  # noqa: S608
+    row.no = row.no or db.last_insert_rowid()
+
+
+def save_progress(db: apsw.Connection, row: GroupRow, changed: Iterable[Member]) -> None:
+    """Write how far the stream was read, and members that changed."""
+    state = row.state
+    db.execute(
+        "UPDATE groups SET position = ?, link = ?, epoch = ?, keys = ?, pending = ?, brokers = ?,"
+        " signature = ?, out = ? WHERE no = ?",
+        (
+            state.position, state.link, state.epoch, msgspec.msgpack.encode(state.keys),
+            state.pending, msgspec.msgpack.encode(state.brokers), state.signature, state.out,
+            row.no,
+        ),
+    )  # fmt: skip
+    db.executemany(
+        "INSERT OR REPLACE INTO group_members VALUES (?,?,?,?,?,?,?,?,?)",
+        [
+            (row.no, m.sender, m.counter, m.last, m.node, m.idurl, m.wrap, m.state, m.epoch)
+            for m in changed
+        ],
+    )
+
+
+def forget_members(db: apsw.Connection, no: int) -> None:
+    """Before the stream is read anew."""
+    db.execute("DELETE FROM group_members WHERE grp = ?", (no,))
+
+
+def drop_group(db: apsw.Connection, no: int) -> None:
+    """Forget a group; its history stays."""
+    db.execute("DELETE FROM groups WHERE no = ?", (no,))
+    for table in ("group_members", "group_outbox"):
+        db.execute(f"DELETE FROM {table} WHERE grp = ?", (no,))  # noqa: S608
+
+
+def put_waiting(
+    db: apsw.Connection, no: int, ident: str, kind: int, body: bytes, opened: bytes = b""
+) -> None:
+    """Let an entry wait."""
+    db.execute(
+        "INSERT INTO group_outbox(grp, ident, kind, body, opened) VALUES (?,?,?,?,?)",
+        (no, ident, kind, body, opened),
+    )
+
+
+def count_waiting(db: apsw.Connection, no: int) -> int:
+    """How many wait."""
+    found: Any = db.execute("SELECT count(*) FROM group_outbox WHERE grp = ?", (no,)).fetchone()
+    return int(found[0])
+
+
+def next_waiting(db: apsw.Connection, no: int, after: int, limit: int) -> list[Waiting]:
+    """Those that wait, oldest first, behind number ``after``."""
+    found: Any = db.execute(
+        "SELECT no, ident, kind, body, opened FROM group_outbox WHERE grp = ? AND no > ?"
+        " ORDER BY no LIMIT ?",
+        (no, after, limit),
+    ).fetchall()
+    return [Waiting(*row) for row in found]
+
+
+def end_waiting(db: apsw.Connection, no: int, idents: Iterable[str]) -> None:
+    """They are in the stream, or are given up."""
+    db.executemany(
+        "DELETE FROM group_outbox WHERE grp = ? AND ident = ?", [(no, ident) for ident in idents]
+    )
+
+
+def set_sequence(db: apsw.Connection, key_id: str, ident: str, place: int) -> None:
+    """Note the place of an own message in the history."""
+    db.execute(
+        "UPDATE messages SET sequence = ? WHERE message_id = ?"
+        " AND conversation = (SELECT no FROM names WHERE name = ?)",
+        (place, ident, key_id),
+    )
+
+
+def _load(db: apsw.Connection) -> list[GroupRow]:
+    groups: Any = db.execute("SELECT * FROM groups ORDER BY no").fetchall()
+    rows = []
+    for found in groups:
+        (
+            no, key_id, fingerprint, label, creator, creator_node, genesis, voucher, active,
+            position, link, epoch, keys, pending, brokers, signature, fork, out,
+        ) = found  # fmt: skip
+        state = State(
+            position,
+            link,
+            epoch,
+            msgspec.msgpack.decode(keys, type=dict[int, bytes]),
+            msgspec.msgpack.decode(brokers, type=list[Broker]),
+            pending,
+            signature,
+            out=bool(out),
+        )
+        members: Any = db.execute(
+            "SELECT sender, counter, last, node, idurl, wrap, state, epoch FROM group_members"
+            " WHERE grp = ?",
+            (no,),
+        ).fetchall()
+        state.members = {row[0]: Member(*row) for row in members}
+        rows.append(
+            GroupRow(
+                key_id, fingerprint, label, creator, creator_node, genesis, voucher, bool(active),
+                state, fork, no,
+            )
+        )  # fmt: skip
+    return rows

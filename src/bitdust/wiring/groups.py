@@ -1,0 +1,268 @@
+"""Services of groups: taking part in them, and keeping the streams of others as a broker."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from bitdust.dht import (
+    GROUP_BROKERS,
+    LAYER_MESSAGE_BROKERS,
+    SharedSecret,
+    layer_topic,
+)
+from bitdust.errors import BitdustError
+from bitdust.events import Event, EventScope
+from bitdust.identity import IdentityDocument
+from bitdust.ids import KeyID
+from bitdust.messaging import (
+    GROUP_KEYS,
+    Around,
+    Broker,
+    BrokerService,
+    BrokerStore,
+    Groups,
+    takes_groups,
+)
+from bitdust.network import Endpoint
+from bitdust.services import ServicePort
+from bitdust.sharing import Received
+from bitdust.wiring.ground import GatewayPart
+from bitdust.wiring.part import NodePart
+
+if TYPE_CHECKING:
+    from bitdust.node import Node
+
+BROKER_FILE: Final = "brokers.db"
+"""Below the home: streams of other people's groups."""
+MAX_LOOKED_AT: Final = 24
+"""Nodes asked whether they take a group, in one search."""
+LOOK_TIMEOUT: Final = 5.0
+LOOK_FOR: Final = 6.0
+"""Seconds a search on the DHT may take."""
+ANNOUNCE_AGAIN: Final = 3600.0
+DHT_TIMEOUT: Final = 10.0
+
+log = structlog.get_logger(component="groups")
+
+
+class _Meeting:
+    """Makes brokers known to the network by their addresses.
+
+    Args:
+        node: the node.
+        port: its network.
+    """
+
+    def __init__(self, node: Node, port: ServicePort) -> None:
+        self._node = node
+        self._port = port
+
+    async def introduce(self, node_id: bytes, idurl: str) -> None:
+        """Look up the address of a broker that the network does not know."""
+        if self._port.document_of(node_id) is not None:
+            return
+        try:
+            document = await self._node.find_document(idurl)
+        except BitdustError as exc:  # the network may find it by other ways
+            log.debug("a broker's identity is not found", reason=exc.message)
+            return
+        if document.node_id == node_id:
+            self._port.learn(document)
+
+
+class BrokerPart(NodePart):
+    """``service_message_broker``: streams of groups, for others."""
+
+    def __init__(self, node: Node, gateway: GatewayPart) -> None:
+        super().__init__(node)
+        self._gateway = gateway
+        self._port: ServicePort | None = None
+        self._topic = b""
+
+    async def start(self) -> None:
+        node, branch = self._node, "services/message-broker"
+        port = self._port = self._gateway.port()
+        broker = BrokerService(
+            port,
+            await BrokerStore.open(node.home / BROKER_FILE, node.pool),
+            node.require_identity().node_id,
+            node.clock,
+            node.random,
+            _Meeting(node, port).introduce,
+            max_streams=node.settings.get_int(f"{branch}/max-groups"),
+            quota=node.settings.get_int(f"{branch}/group-quota"),
+        )
+        node.broker = broker
+        await broker.start()
+        dht = node.require_dht()
+        self._topic = layer_topic(LAYER_MESSAGE_BROKERS, dht.network)
+        dht.announce(self._topic, node.settings.get_int("services/tcp-connections/tcp-port"))
+
+    async def stop(self) -> None:
+        if self._topic and self._node.dht is not None:
+            self._node.dht.withdraw(self._topic)
+        self._topic = b""
+        broker, self._node.broker = self._node.broker, None
+        if broker is not None:
+            await broker.stop()
+        if self._port is not None:
+            self._port.close()
+            self._port = None
+
+
+class GroupsPart(NodePart):
+    """``service_private_groups``: the own groups."""
+
+    def __init__(self, node: Node, gateway: GatewayPart) -> None:
+        super().__init__(node)
+        self._gateway = gateway
+        self._port: ServicePort | None = None
+        self._events: EventScope | None = None
+        self._announced: dict[str, tuple[int, tuple[str, ...], float]] = {}
+
+    async def start(self) -> None:
+        node = self._node
+        identity = node.require_identity()
+        assert node.history is not None
+        port = self._port = self._gateway.port()
+        self._events = EventScope(node.events)
+        around = Around(
+            port=port,
+            me=identity.node_id,
+            identity=identity.key,
+            idurl=lambda: str(identity.idurl),
+            database=node.history.database,
+            stream=node.message_stream,
+            events=node.events,
+            clock=node.clock,
+            random=node.random,
+            pool=node.pool,
+            introduce=_Meeting(node, port).introduce,
+            find_brokers=self._find_brokers,
+            announce=self._announce,
+        )
+        groups = node.groups = Groups(around, self._hand_over, node.find_document)
+        await groups.start()
+        exchange = node.require_key_exchange()
+        self._unwatch.append(exchange.on_received(GROUP_KEYS, self._on_key))
+        self._events.on_event(self._on_event)
+
+    async def stop(self) -> None:
+        await self._end()
+        if self._events is not None:
+            self._events.close()
+        groups, self._node.groups = self._node.groups, None
+        if groups is not None:
+            await groups.stop()
+        if self._port is not None:
+            self._port.close()
+            self._port = None
+
+    def _on_event(self, event: Event) -> None:
+        if event.event_id == "node-disconnected" and self._node.groups is not None:
+            try:
+                self._node.groups.lost(bytes.fromhex(str(event.data.get("node_id", ""))))
+            except ValueError:  # not one of ours
+                return
+
+    # --- keys --------------------------------------------------------------------------------
+
+    async def _hand_over(
+        self, key_id: str, person: IdentityDocument, extra: bytes, timeout: float
+    ) -> None:
+        exchange = self._node.require_key_exchange()
+        await exchange.share(
+            KeyID.parse(key_id), person, include_private=True, timeout=timeout, extra=extra
+        )
+
+    async def _on_key(self, received: Received) -> None:
+        groups = self._node.groups
+        if groups is not None and received.extra:
+            key = received.key
+            await groups.invited(
+                str(key.key_id), key.public.fingerprint, received.label, received.extra
+            )
+
+    # --- brokers -----------------------------------------------------------------------------
+
+    async def _find_brokers(self, count: int, known: Collection[bytes]) -> list[Broker]:
+        """Those the person prefers, those found on the DHT, the own suppliers: in this order."""
+        node, port = self._node, self._port
+        assert port is not None
+        own = node.require_identity().node_id
+        found: dict[bytes, Broker] = {}
+
+        async def look(document: IdentityDocument | None) -> None:
+            if document is None or document.node_id in (own, *known, *found):
+                return
+            port.learn(document)
+            broker = Broker(document.node_id, str(document.idurl))
+            if await takes_groups(port, broker.node, LOOK_TIMEOUT):
+                found[broker.node] = broker
+
+        for idurl in node.settings.get_items("services/private-groups/preferred-brokers"):
+            await look(await self._document(idurl))
+        if len(found) < count and node.dht is not None:
+            endpoints = await node.dht.random_endpoints(
+                LAYER_MESSAGE_BROKERS, MAX_LOOKED_AT, LOOK_FOR
+            )
+            own_port = node.settings.get_int("services/tcp-connections/tcp-port")
+            for host, number in endpoints:
+                if len(found) >= count:
+                    break
+                if (host, number) != (node.host, own_port):
+                    await look(await self._dial(Endpoint("tcp", host, number)))
+        if len(found) < count and node.customer is not None:
+            for supplier in node.customer.positions():
+                if supplier and len(found) < count:
+                    await look(port.document_of(supplier))
+        return list(found.values())
+
+    async def _document(self, idurl: str) -> IdentityDocument | None:
+        try:
+            return await self._node.find_document(idurl)
+        except BitdustError as exc:
+            log.info("a preferred broker is not found", idurl=idurl, reason=exc.message)
+            return None
+
+    async def _dial(self, endpoint: Endpoint) -> IdentityDocument | None:
+        assert self._port is not None
+        try:
+            return await self._port.dial(endpoint, timeout=LOOK_TIMEOUT)
+        except BitdustError:
+            return None
+
+    async def _announce(
+        self, key_id: str, fingerprint: bytes, epoch: int, secret: bytes, brokers: list[Broker]
+    ) -> None:
+        """Publish who keeps a group, for members that were away for long."""
+        node = self._node
+        idurls = tuple(broker.idurl for broker in brokers)
+        now = node.clock.now()
+        last = self._announced.get(key_id)
+        if node.dht is None or (
+            last is not None and last[:2] == (epoch, idurls) and now - last[2] < ANNOUNCE_AGAIN
+        ):
+            return
+        self._announced[key_id] = (epoch, idurls, now)
+        value = {
+            "type": GROUP_BROKERS,
+            "key": fingerprint.hex(),
+            "timestamp": int(now),
+            "brokers": list(idurls),
+            "epoch": epoch,
+        }
+        try:
+            await node.dht.set_value(
+                fingerprint.hex(),
+                {**value, "revision": int(now)},
+                record_type=GROUP_BROKERS,
+                layer=LAYER_MESSAGE_BROKERS,
+                signer=SharedSecret(secret),
+                timeout=DHT_TIMEOUT,
+            )
+        except BitdustError as exc:
+            log.info("a group's brokers are not published", reason=exc.message)

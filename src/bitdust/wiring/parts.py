@@ -17,7 +17,6 @@ from bitdust.wiring.ground import (
     TcpPart,
 )
 from bitdust.wiring.groups import BrokerPart, GroupsPart
-from bitdust.wiring.jobs import DownloadsPart, MotionPart, RebuildingPart, UploadsPart
 from bitdust.wiring.messages import HistoryPart, MailboxPart, MessagesPart
 from bitdust.wiring.part import NodePart
 from bitdust.wiring.people import FriendsPart, KeyExchangePart

@@ -86,15 +86,17 @@ def _storage() -> list[Setting]:
     return [
         Setting(
             "services/backups/block-size",
-            Size(64 * 1024, 64 * MiB),
+            Size(1, 64 * MiB),
             16 * MiB,
-            "Data that is sealed and spread over the suppliers as one block.",
+            "Data that is sealed and spread over the suppliers as one block; what is below 4 MB "
+            "counts as 4 MB, what is above 16 MB as 16 MB.",
         ),
         Setting(
             "services/backups/max-copies",
             Int(0, 1_000_000),
             0,
-            "Versions kept of every file; the oldest go first. 0 keeps all.",
+            "Complete versions kept of everything that was uploaded; the oldest go first. 0 keeps "
+            "all.",
         ),
         Setting("services/customer/enabled", Bool(), True, "Store own data at suppliers."),
         Setting(
@@ -140,8 +142,6 @@ def _people() -> list[Setting]:
             "Space that one such share may use, before redundancy.",
         ),
         Setting(
-            "services/private-messages/allow-sealed",
-        Setting(
             "services/private-groups/message-ack-timeout",
             Int(1, 3600),
             30,
@@ -165,6 +165,8 @@ def _people() -> list[Setting]:
             parse_size("256 MB"),
             "Space for the messages of one such group.",
         ),
+        Setting(
+            "services/private-messages/allow-sealed",
             Bool(),
             False,
             "Send and take messages without forward secrecy where no better keys can be had.",
@@ -252,7 +254,9 @@ def _network() -> list[Setting]:
 
 def _switches() -> list[Setting]:
     texts = {
-        "backup-db": "Keep the catalog of own data, with its journal and its repair.",
+        "backup-db": "Keep the catalog of own data, with its journal and its care.",
+        "backups": "Run uploads; while it is off they wait.",
+        "data-motion": "Let own data travel to and from suppliers at all.",
         "employer": "Keep suppliers hired and connected.",
         "gateway": "Hold sessions with other nodes.",
         "identity-propagate": "Bring the own identity to its identity servers.",
@@ -263,13 +267,15 @@ def _switches() -> list[Setting]:
         "keys-storage": "Store the other own keys at the suppliers, under the master key.",
         "list-files": "Answer what the catalog holds, and run transfers.",
         "my-data": "Open the own files to the person and its programs.",
+        "message-broker": "Keep and order messages of other people's groups, unreadable here.",
+        "private-groups": "Take part in groups.",
         "message-history": "Keep what was said with other people and in groups.",
         "nodes-lookup": "Find nodes through the DHT, and be found there.",
         "p2p-notifications": "Keep friends connected, and tell who of them comes and goes.",
         "p2p-hookups": "Remember the identities of nodes met.",
-        "message-broker": "Keep and order messages of other people's groups, unreadable here.",
-        "private-groups": "Take part in groups.",
         "shared-data": "Open shares: places that several people read and write.",
+        "rebuilding": "Bring back lost fragments, and move them when a supplier is replaced.",
+        "restores": "Run downloads; while it is off they wait.",
         "private-messages": "Bring messages to other people and take theirs.",
     }
     return [Setting(f"services/{name}/enabled", Bool(), True, text) for name, text in texts.items()]

@@ -1,6 +1,7 @@
 """Names of people, keys and files: frozen values, parsed once at the edge.
 
     IDURL        http://id.example.org:8084/alice.xml
+                 dht://<64 hex digits>/alice.xml, a document in the DHT and on no server
     GlobalID     alice@id.example.org_8084
     KeyID        photos$alice@id.example.org_8084
     RemotePath   photos$alice@id.example.org_8084:2016/cat.png
@@ -29,6 +30,9 @@ MASTER_ALIAS = "master"
 _USERNAME = re.compile(r"[a-z0-9_-]{1,64}")
 _ALIAS = re.compile(r"[a-z0-9_.-]{1,128}")
 _HOST = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
+_DHT_KEY = re.compile(r"[0-9a-f]{64}")
+# A label of a DNS name has at most 63 characters, so no server can have such a name.
+_NO_PORT = 0
 _PATH_ID = re.compile(r"\d{1,12}(/\d{1,12}){0,511}")
 _VERSION = re.compile(r"F\d{8}(0[1-9]|1[0-2])[0-5]\d[0-5]\d(AM|PM)(\.\d{1,6})?")
 
@@ -62,7 +66,7 @@ def check_alias(alias: str) -> str:
 
 
 def _check_host(host: str, port: int | None, text: str) -> None:
-    if not _HOST.fullmatch(host) or ".." in host:
+    if not _HOST.fullmatch(host) or ".." in host or _DHT_KEY.fullmatch(host):
         raise InvalidName(f"invalid host name in {text[:120]!r}", hint="use a DNS name or an IPv4")
     if port is not None and not 0 < port < 65536:
         raise InvalidName(f"invalid port in {text[:120]!r}", hint="use a port from 1 to 65535")
@@ -70,7 +74,11 @@ def _check_host(host: str, port: int | None, text: str) -> None:
 
 @dataclass(frozen=True, slots=True, order=True)
 class IDURL:
-    """Where a person's identity document is served: ``http://host[:port]/name.xml``."""
+    """Where a person's identity document is served: ``http://host[:port]/name.xml``.
+
+    A document that stands in the DHT, on no server, is at ``dht://<key>/name.xml``: ``host`` is
+    then the person's DHT key, 64 hex digits, and ``port`` is 0.
+    """
 
     host: str
     port: int
@@ -81,7 +89,7 @@ class IDURL:
         """Read an IDURL.
 
         Raises:
-            InvalidName: not of the form ``http://host[:port]/name.xml``.
+            InvalidName: not of the form ``http://host[:port]/name.xml`` or ``dht://key/name.xml``.
         """
         hint = "an IDURL looks like http://id.example.org/alice.xml"
         try:
@@ -90,8 +98,9 @@ class IDURL:
         except ValueError as exc:
             raise InvalidName(f"invalid IDURL {text[:120]!r}", hint=hint) from exc
         path = parts.path.removeprefix("/")
+        in_dht = parts.scheme == "dht"
         if (
-            parts.scheme != "http"
+            parts.scheme not in ("http", "dht")
             or not parts.hostname
             or parts.query
             or parts.fragment
@@ -99,8 +108,23 @@ class IDURL:
             or not path.endswith(".xml")
         ):
             raise InvalidName(f"invalid IDURL {text[:120]!r}", hint=hint)
+        username = check_username(path.removesuffix(".xml"))
+        if in_dht:
+            if port is not None or not _DHT_KEY.fullmatch(parts.hostname):
+                raise InvalidName(f"invalid IDURL {text[:120]!r}", hint=hint)
+            return cls(parts.hostname, _NO_PORT, username)
         _check_host(parts.hostname, port, text)
-        return cls(parts.hostname, port or 80, check_username(path.removesuffix(".xml")))
+        return cls(parts.hostname, port or 80, username)
+
+    @classmethod
+    def in_dht(cls, dht_key: bytes, username: str) -> IDURL:
+        """The address of a document in the DHT, under the person's DHT key (32 bytes)."""
+        return cls(dht_key.hex(), _NO_PORT, check_username(username))
+
+    @property
+    def is_serverless(self) -> bool:
+        """Whether the document is in the DHT and on no server."""
+        return self.port == _NO_PORT
 
     @property
     def global_id(self) -> GlobalID:
@@ -108,13 +132,18 @@ class IDURL:
         return GlobalID(self.username, self.host, self.port)
 
     def __str__(self) -> str:
+        if self.is_serverless:
+            return f"dht://{self.host}/{self.username}.xml"
         host = self.host if self.port == 80 else f"{self.host}:{self.port}"
         return f"http://{host}/{self.username}.xml"
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class GlobalID:
-    """A person: ``alice@host`` or, when the port is not 80, ``alice@host_8084``."""
+    """A person: ``alice@host`` or, when the port is not 80, ``alice@host_8084``.
+
+    Without a server it is ``alice@<64 hex digits>``, the person's DHT key; the port is 0.
+    """
 
     username: str
     host: str
@@ -128,13 +157,15 @@ class GlobalID:
             InvalidName: neither form.
         """
         text = text.strip()
-        if text.startswith("http://"):
+        if text.startswith(("http://", "dht://")):
             return IDURL.parse(text).global_id
         username, sep, hostport = text.partition("@")
         if not sep:
             raise InvalidName(
                 f"invalid global id {text[:120]!r}", hint="a global id looks like alice@example.org"
             )
+        if _DHT_KEY.fullmatch(hostport):
+            return cls(check_username(username), hostport, _NO_PORT)
         host, sep, port_text = hostport.rpartition("_")
         port = 80
         if sep and port_text.isascii() and port_text.isdecimal() and len(port_text) <= 5:
@@ -154,7 +185,7 @@ class GlobalID:
         return KeyID(check_alias(alias), self)
 
     def __str__(self) -> str:
-        host = self.host if self.port == 80 else f"{self.host}_{self.port}"
+        host = self.host if self.port in (_NO_PORT, 80) else f"{self.host}_{self.port}"
         return f"{self.username}@{host}"
 
 

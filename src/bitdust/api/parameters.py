@@ -248,7 +248,7 @@ def _target(raw: object, context: Context) -> Target:
 
 def _key_id(raw: object, context: Context) -> KeyID:
     text = _text(raw, context)
-    if context.owner is not None and "@" not in text and not text.startswith("http://"):
+    if context.owner is not None and "@" not in text and not text.startswith(("http://", "dht://")):
         return context.owner.key(text.strip().removesuffix("$"))
     return context.key(KeyID.parse(text))
 

@@ -28,7 +28,7 @@ def parse_address(text: str) -> GlobalID | None:
         InvalidName: an address that is malformed, or a name that nobody can have.
     """
     text = text.strip()
-    if text.startswith(("http://", "https://")) or "@" in text:
+    if text.startswith(("http://", "https://", "dht://")) or "@" in text:
         return GlobalID.parse(text if "://" in text else text.rpartition("$")[2])
     if not 0 < len(text) <= MAX_PERSON_NAME or not text.isprintable():
         raise InvalidName(f"{text[:80]!r} names nobody", hint=HINT)

@@ -158,6 +158,10 @@ class IdentityCache:
             left = idurl not in known.sources and not replace
             others = [source for source in known.sources if source != idurl]
             places = [*others, idurl] if left else [idurl, *others]
+            if known.dht_key:
+                # where its own hand says in the DHT where it is, with all its servers gone
+                in_dht = IDURL.in_dht(known.dht_key, known.name)
+                places += [in_dht] if in_dht not in places else []
         failure: BitdustError = NotFound(f"no identity is known at {idurl}")
         for place in places:
             try:
@@ -169,7 +173,8 @@ class IdentityCache:
             elsewhere = left or place != idurl
             if elsewhere and known is not None and document.node_id != known.node_id:
                 continue  # a stranger at one of the other addresses says nothing about this one
-            return await self.add(document, served_at=place, replace=replace)
+            spoken = place if place in document.sources or not place.is_serverless else None
+            return await self.add(document, served_at=spoken, replace=replace)
         if known is None:
             raise failure
         self._log.info("known identity used", idurl=str(idurl), reason=failure.message)

@@ -308,6 +308,14 @@ def _problem(document: IdentityDocument) -> str:
         (len(set(document.contacts)) == len(document.contacts), "one contact twice"),
         (_CERTIFICATE.fullmatch(document.certificate), "a bad certificate fingerprint"),
         (len(document.dht_key) in (0, DHT_KEY_SIZE), "a bad DHT key"),
+        (
+            all(
+                source.host == document.dht_key.hex()
+                for source in document.sources
+                if source.is_serverless
+            ),
+            "a source in the DHT under another key",
+        ),
         (0 <= document.revision <= MAX_REVISION, "a revision out of range"),
         (_DATE.fullmatch(document.date), "a bad date"),
         (_VERSION.fullmatch(document.version), "a bad version"),

@@ -7,7 +7,7 @@ Source: BitDust API, third generation, ``identity_create``, ``identity_backup``,
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
@@ -47,7 +47,7 @@ from bitdust.identity.nameclient import NameClient
 from bitdust.identity.rotation import extras_after, former_sources, next_sources
 from bitdust.identity.secretfile import write_new_secret, write_secret
 from bitdust.identity.survey import Survey, ask_servers
-from bitdust.ids import IDURL, GlobalID
+from bitdust.ids import IDURL, GlobalID, check_username
 
 MAX_CANDIDATES = 16
 """Other identity servers asked in one rotation."""
@@ -138,6 +138,7 @@ class LocalIdentity:
         certificate: str = "",
         dht_key: bytes = b"",
         version: str = "",
+        dht_key_of: Callable[[PrivateKey], bytes] | None = None,
     ) -> LocalIdentity:
         """Make a key, register ``username`` and write both to the home.
 
@@ -150,6 +151,8 @@ class LocalIdentity:
             key_size: bits, one of ``KEY_SIZES``.
             passphrase: locks the key file.
             contacts, certificate, dht_key, version: for the document.
+            dht_key_of: gives the DHT key of a master key; the document is then in the DHT, too, and
+                needs no server.
 
         Raises:
             AlreadyExists: the home has an identity.
@@ -157,7 +160,9 @@ class LocalIdentity:
             NameTaken: the name belongs to somebody else on one of the servers.
             IdentityServerError: no server answers.
         """
-        sources = source_idurls(username, servers)
+        on_servers = dht_key_of is None or bool(servers)
+        sources = source_idurls(username, servers) if on_servers else ()
+        check_username(username)
         if key_size not in KEY_SIZES:
             raise KeyProblem(
                 f"no RSA key of {key_size} bits is made", hint=f"use one of {KEY_SIZES}"
@@ -165,13 +170,17 @@ class LocalIdentity:
         refuse_second(home)
         loop = asyncio.get_running_loop()
         key = await loop.run_in_executor(pool, take_or_make_key, home, key_size, passphrase)
+        if dht_key_of is not None:
+            dht_key = dht_key_of(key)
+            sources = (*sources[: MAX_SOURCES - 1], IDURL.in_dht(dht_key, username))
         survey = await ask_servers(client, pool, sources, key.public)
         if survey.strangers:
             place = survey.strangers[0]
             raise NameTaken(f"the name {username} is taken on {place.host}:{place.port}")
         usable = [source for source in sources if source not in survey.away]
         if not usable:
-            raise IdentityServerError(f"no identity server answers ({', '.join(servers)})")
+            where = ", ".join(servers) or "the DHT"
+            raise IdentityServerError(f"no identity server answers ({where})")
         document = sign_document(
             key,
             sources=usable,
@@ -222,6 +231,7 @@ class LocalIdentity:
         passphrase: str | None = None,
         lock_key: bool = True,
         version: str = "",
+        dht_key_of: Callable[[PrivateKey], bytes] | None = None,
     ) -> LocalIdentity:
         """Bring an identity back from its backup on a fresh home.
 
@@ -234,6 +244,8 @@ class LocalIdentity:
             known_idurl: the address, if the file names none or an outdated one.
             passphrase: opens a locked backup.
             lock_key: whether it locks the key file here, too.
+            dht_key_of: gives the DHT key of a master key; the newest document is looked for in the
+                DHT, too, which knows where somebody moved after the backup.
 
         Raises:
             AlreadyExists: the home has an identity, or another private key.
@@ -245,7 +257,10 @@ class LocalIdentity:
         refuse_second(home)
         loop = asyncio.get_running_loop()
         key = await loop.run_in_executor(pool, PrivateKey.from_pem, backup.key_text, passphrase)
-        survey = await ask_servers(client, pool, backup.idurls, key.public)
+        dht_key = dht_key_of(key) if dht_key_of is not None else b""
+        in_dht = [IDURL.in_dht(dht_key, backup.idurls[0].username)] if dht_key else []
+        places: Sequence[IDURL] = list(dict.fromkeys([*backup.idurls, *in_dht]))
+        survey = await ask_servers(client, pool, places, key.public)
         newest = survey.newest
         if newest is not None:
             # The backup may be older than the last move.
@@ -269,6 +284,7 @@ class LocalIdentity:
             revision=revision,
             now=clock.now(),
             version=version,
+            dht_key=dht_key or (newest.dht_key if newest else b""),
             extras=newest.extras if newest else (),
         )
         lock = passphrase if lock_key else None
@@ -296,6 +312,33 @@ class LocalIdentity:
         """
         async with self._changing:
             return await self._publish()
+
+    async def publish_in_dht(self) -> int:
+        """Put the document where those find it who know the key, or an address that is gone.
+
+        When a higher revision stands there, as after working from an old copy of the home, the
+        document is signed again above that one.
+
+        Returns:
+            The revision that stands there now.
+
+        Raises:
+            IdentityServerError: the DHT does not take it now.
+        """
+        async with self._changing:
+            if not self._document.dht_key:
+                return self._document.revision
+            place = IDURL.in_dht(self._document.dht_key, self._document.name)
+            try:
+                await self._client.publish(place, self._document.to_xml(), self._key)
+            except AlreadyExists:
+                survey = await ask_servers(self._client, self._pool, [place], self._key.public)
+                if survey.newest is None or survey.newest.revision < self._document.revision:
+                    raise IdentityServerError("the DHT holds something else") from None
+                revision = _next_revision(survey.newest)
+                await self._replace(self._sign_again(self._document, revision))
+                await self._client.publish(place, self._document.to_xml(), self._key)
+            return self._document.revision
 
     async def update(
         self,
@@ -380,6 +423,8 @@ class LocalIdentity:
             )
             usable = [*survey.own, *survey.free]
             gone = {place for place in dead if place in survey.away} | {*survey.strangers}
+            # the DHT does not die, it is only out of reach
+            gone = {place for place in gone if not place.is_serverless}
             chosen = next_sources(
                 old.sources,
                 [place for place in dict.fromkeys(fresh) if place in usable],
@@ -398,7 +443,7 @@ class LocalIdentity:
             newest = max(survey.newest or old, old, key=lambda known: known.revision)
             offered = self._moved(chosen, _next_revision(newest))
             try:
-                await self._client.publish(chosen[0], offered.to_xml())
+                await self._client.publish(chosen[0], offered.to_xml(), self._key)
             except AlreadyExists as exc:
                 if isinstance(exc, NameTaken):
                     raise
@@ -509,7 +554,7 @@ class LocalIdentity:
 
         async def offer(source: IDURL) -> BitdustError | None:
             try:
-                await self._client.publish(source, xml)
+                await self._client.publish(source, xml, self._key)
             except (IdentityServerError, AlreadyExists) as exc:
                 return exc
             return None

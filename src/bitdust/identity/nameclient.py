@@ -13,6 +13,7 @@ import socket
 from concurrent.futures import Executor
 from typing import Protocol
 
+from bitdust.crypto import PrivateKey
 from bitdust.errors import AlreadyExists, IdentityServerError, NameTaken, NotFound
 from bitdust.identity.document import MAX_DOCUMENT_SIZE
 from bitdust.ids import IDURL
@@ -35,8 +36,8 @@ class NameClient(Protocol):
         """
         ...
 
-    async def publish(self, idurl: IDURL, xml: bytes) -> None:
-        """Have ``xml`` served at ``idurl``.
+    async def publish(self, idurl: IDURL, xml: bytes, signer: PrivateKey | None = None) -> None:
+        """Have ``xml`` served at ``idurl``; ``signer`` is its person's master key.
 
         Raises:
             NameTaken: the name belongs to another key.
@@ -68,7 +69,8 @@ class HttpNameClient:
             raise NotFound(f"no identity is registered at {idurl}")
         raise _refusal(idurl, status, body)
 
-    async def publish(self, idurl: IDURL, xml: bytes) -> None:
+    async def publish(self, idurl: IDURL, xml: bytes, signer: PrivateKey | None = None) -> None:
+        del signer  # the document proves itself to a server
         status, body = await self._exchange(idurl, "PUT", xml)
         if status in (200, 201, 204):
             return
@@ -79,6 +81,8 @@ class HttpNameClient:
         raise _refusal(idurl, status, body)
 
     async def _exchange(self, idurl: IDURL, method: str, body: bytes | None) -> tuple[int, bytes]:
+        if idurl.is_serverless:
+            raise IdentityServerError(f"{idurl} is on no server")
         exchange = _Exchange(idurl, method, body, self._timeout)
         try:
             async with asyncio.timeout(self._timeout):

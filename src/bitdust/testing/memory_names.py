@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bitdust.crypto import PrivateKey
 from bitdust.errors import IdentityServerError, NotFound
 from bitdust.identity import IdentityDocument, check_publication
 from bitdust.ids import IDURL
@@ -33,12 +34,13 @@ class MemoryNames:
             raise NotFound(f"no identity is registered at {idurl}")
         return self.documents[idurl]
 
-    async def publish(self, idurl: IDURL, xml: bytes) -> None:
+    async def publish(self, idurl: IDURL, xml: bytes, signer: PrivateKey | None = None) -> None:
         """Register or update a document.
 
         Raises:
             NameTaken, AlreadyExists, IdentityServerError: as ``NameClient.publish``.
         """
+        del signer
         self._reach(idurl)
         self.publications.append(idurl)
         held = self.documents.get(idurl)
@@ -47,5 +49,7 @@ class MemoryNames:
             self.documents[idurl] = offered.to_xml()
 
     def _reach(self, idurl: IDURL) -> None:
+        if idurl.is_serverless:
+            raise NotFound(f"{idurl} is on no server")
         if self.away or (idurl.host, idurl.port) in self.away_hosts:
             raise IdentityServerError(f"the identity server {idurl.host}:{idurl.port} is away")

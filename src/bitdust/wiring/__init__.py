@@ -6,6 +6,14 @@ it happens, are ``bitdust.services``' business.
 
 from bitdust.wiring.parts import service_parts
 from bitdust.wiring.rotating import complete_interrupted, known_servers, rotate
+from bitdust.wiring.serverless import AnyNames
 from bitdust.wiring.storing import RECOVERING
 
-__all__ = ["RECOVERING", "complete_interrupted", "known_servers", "rotate", "service_parts"]
+__all__ = [
+    "RECOVERING",
+    "AnyNames",
+    "complete_interrupted",
+    "known_servers",
+    "rotate",
+    "service_parts",
+]

@@ -57,10 +57,14 @@ class PropagatePart(NodePart):
 
     async def _publish(self) -> None:
         identity = self._node.require_identity()
+        in_dht = 0
         while True:
             if identity.pending:
                 with contextlib.suppress(BitdustError):
                     await identity.publish()
+            if in_dht < identity.document.revision and self._node.dht is not None:
+                with contextlib.suppress(BitdustError):
+                    in_dht = await identity.publish_in_dht()
             await self._node.clock.sleep(PUBLISH_PAUSE)
 
     # --- servers that die --------------------------------------------------------------------
@@ -96,8 +100,9 @@ class PropagatePart(NodePart):
 
     def _judge(self, survey: Survey) -> list[IDURL]:
         """Count the failures; gives the sources that are dead."""
-        failed = (*survey.away, *survey.strangers)
-        answered = bool(survey.own or survey.free or survey.strangers)
+        failed = [place for place in (*survey.away, *survey.strangers) if not place.is_serverless]
+        spoke = (*survey.own, *survey.free, *survey.strangers)
+        answered = any(not place.is_serverless for place in spoke)
         for place in (*survey.own, *survey.free):
             self._failures.pop(place, None)
         if not answered and not self._connected():

@@ -165,6 +165,9 @@ async def _dht_view(node: Node) -> dict[str, Any]:
         "udp_port": stats.port,
         "bytes_received": stats.bytes_in,
         "bytes_sent": stats.bytes_out,
+        "packets_received": stats.packets_in,
+        "packets_sent": stats.packets_out,
+        "packets_dropped": stats.dropped,
         "node_id": stats.my_id.hex(),
         "contacts": stats.nodes,
         "layers": [

@@ -11,20 +11,21 @@ import socket
 from collections.abc import Callable, Hashable
 from concurrent.futures import Executor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, cast
 
 import libtorrent as lt
 import structlog
 
 from bitdust.clock import Random
+from bitdust.dht.door import Door
 from bitdust.dht.heads import address_of
 from bitdust.dht.lookup import closest, walk
 from bitdust.dht.ownership import expanded_secret, public_of
 from bitdust.dht.results import DhtNode
-from bitdust.dht.session import DhtOptions, DhtSession, parse_bootstrap
+from bitdust.dht.session import DhtOptions, DhtSession, entrance_list, parse_bootstrap
 from bitdust.dht.wire import CLOSEST, MAX_PEERS, Address, Item, Traffic
-from bitdust.errors import DhtError
+from bitdust.errors import DhtError, PortInUse
 
 PUT_TIMEOUT: Final = 30.0
 GET_TIMEOUT_PUBLIC: Final = 20.0
@@ -45,6 +46,7 @@ KICK_GROWTH: Final = 1.3
 LAST_KICK: Final = 20.0
 FIRST_ID_CHECK: Final = 0.25
 LAST_ID_CHECK: Final = 30.0
+FIRST_SAVE: Final = 5.0
 SAVE_INTERVAL: Final = 600.0
 
 _log = structlog.get_logger(component="dht.wire")
@@ -78,8 +80,13 @@ class LibtorrentWire:
     ) -> None:
         self._options = options
         self._random = random
-        self._bootstrap = parse_bootstrap(options.bootstrap)
-        self._session = DhtSession(options, executor)
+        parse_bootstrap(options.bootstrap)
+        # See ``door``: the port that others know is not the one of the node itself.
+        own = replace(options, port=0) if options.private else options
+        self._session = DhtSession(own, executor)
+        self._door = Door(self._inside) if options.private else None
+        self._former: Door | None = None
+        self._neighbours: list[DhtNode] = []
         self._get_timeout = GET_TIMEOUT_PRIVATE if options.private else GET_TIMEOUT_PUBLIC
         self._waiting: dict[Hashable, set[asyncio.Future[Any]]] = {}
         self._peer_searches: dict[bytes, set[_PeerSearch]] = {}
@@ -93,7 +100,7 @@ class LibtorrentWire:
 
     @property
     def port(self) -> int:
-        return self._session.port
+        return self._session.port if self._door is None else self._door.port
 
     @property
     def settling(self) -> tuple[float, ...]:
@@ -102,7 +109,13 @@ class LibtorrentWire:
     async def start(self) -> None:
         if self._session.is_open:
             return
-        await self._session.open()
+        if self._door is not None:
+            await self._door.open(self._options.interface, self._options.port)
+        try:
+            await self._session.open()
+        except BaseException:
+            self._close_door()
+            raise
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         theirs.setblocking(False)
@@ -112,12 +125,18 @@ class LibtorrentWire:
         for address in self._session.remembered:
             self._session.handle.add_dht_node(address)
         if self._options.private:
+            await self._refuse_at(self._session.former_port)
+            # Such nodes are asked for others and never taken for members. Named only now, since
+            # libtorrent has no id until names that stand in its first settings are resolved.
+            entrances = entrance_list(self._options.bootstrap)
+            self._session.handle.apply_settings({"dht_bootstrap_nodes": entrances})
             self._tasks.append(asyncio.create_task(self._form_network(), name="dht-forming"))
         self._tasks.append(asyncio.create_task(self._watch_id(), name="dht-id"))
         self._tasks.append(asyncio.create_task(self._save_often(), name="dht-state"))
         _log.info("DHT started", port=self.port, private=self._options.private)
 
     async def stop(self) -> None:
+        self._close_door()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -263,6 +282,10 @@ class LibtorrentWire:
             bytes_in=int(values.get("dht.dht_bytes_in", 0)),
             bytes_out=int(values.get("dht.dht_bytes_out", 0)),
             nodes=int(values.get("dht.dht_nodes", 0)),
+            packets_in=int(values.get("dht.dht_messages_in", 0)),
+            packets_out=int(values.get("dht.dht_messages_out", 0)),
+            dropped=int(values.get("dht.dht_messages_out_dropped", 0))
+            + int(values.get("dht.dht_messages_in_dropped", 0)),
         )
 
     # --- alerts ---------------------------------------------------------------------------------
@@ -353,12 +376,33 @@ class LibtorrentWire:
         delay = FIRST_KICK
         session = self._session.handle
         while True:
-            if not await self.near(self.my_id):
-                for address in (*self._bootstrap, *self._session.remembered):
+            self._neighbours = await self.near(self.my_id)
+            if not self._neighbours:
+                for address in self._session.remembered:
                     session.add_dht_node(address)
             session.dht_get_immutable_item(lt.sha1_hash(self._random.token(20)))
             await asyncio.sleep(delay * self._random.uniform(0.8, 1.2))
             delay = min(delay * KICK_GROWTH, LAST_KICK)
+
+    def _inside(self) -> list[DhtNode]:
+        """Whom the door names: this node, then those it knows."""
+        own = DhtNode(self.my_id, self._options.interface, self._session.port)
+        return [own, *self._neighbours] if self._session.is_open else []
+
+    def _close_door(self) -> None:
+        for door in (self._door, self._former):
+            if door is not None:
+                door.close()
+
+    async def _refuse_at(self, port: int) -> None:
+        if port not in (0, self.port, self._session.port):
+            self._former = Door(None)
+            try:
+                await self._former.open(self._options.interface, port)
+            except DhtError as exc:
+                _log.debug("former port not taken", reason=exc.message)
+            except PortInUse:
+                _log.debug("former port belongs to another program", port=port)
 
     async def _watch_id(self) -> None:
         """Follow this node's id; libtorrent has none until the entrances' names are resolved."""
@@ -369,9 +413,11 @@ class LibtorrentWire:
             delay = min(delay * 2, LAST_ID_CHECK)
 
     async def _save_often(self) -> None:
+        delay = FIRST_SAVE
         while True:
-            await asyncio.sleep(SAVE_INTERVAL)
+            await asyncio.sleep(delay)
             await self._session.save()
+            delay = SAVE_INTERVAL
 
 
 def _bytes_of(alert: lt.dht_immutable_item_alert | lt.dht_mutable_item_alert) -> bytes | None:

@@ -108,6 +108,9 @@ class DhtStats:
         layers: by layer number.
         topics: topics announced by this node.
         kept: records this node puts again.
+        packets_in: packets received since start.
+        packets_out: packets sent since start.
+        dropped: packets neither sent nor answered because of the limit of the own rate.
     """
 
     my_id: bytes
@@ -118,6 +121,9 @@ class DhtStats:
     topics: int
     kept: int
     layers: dict[int, LayerCounts] = field(default_factory=dict)
+    packets_in: int = 0
+    packets_out: int = 0
+    dropped: int = 0
 
 
 def node_rows(nodes: Sequence[DhtNode]) -> list[dict[str, str]]:

@@ -415,6 +415,9 @@ class DhtService:
             topics=len(self._announcer.topics),
             kept=len(self._store.kept),
             layers={layer: replace(counts) for layer, counts in self._layers.items()},
+            packets_in=traffic.packets_in,
+            packets_out=traffic.packets_out,
+            dropped=traffic.dropped,
         )
 
     # --- within ---------------------------------------------------------------------------------

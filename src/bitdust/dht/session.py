@@ -32,10 +32,13 @@ MAX_REMEMBERED: Final = 200
 MAX_STATE_BYTES: Final = 1024 * 1024
 MAX_PENDING_ALERTS: Final = 4000
 PUBLIC_UPLOAD_RATE: Final = 64 * 1024
-PRIVATE_UPLOAD_RATE: Final = 64 * 1024 * 1024
+PRIVATE_UPLOAD_RATE: Final = 512 * 1024
+"""Bytes a second. A node may send three seconds' worth at once, which is more than a record of the
+largest size takes; searches that go on without end are ended by this."""
 PORT_ATTEMPTS: Final = 5
 
 _STATE_FLAG: Final = int(lt.save_state_flags_t.save_dht_state)
+_PORT_KEY: Final = b"bitdust port"
 _log = structlog.get_logger(component="dht.session")
 
 
@@ -90,6 +93,18 @@ def parse_bootstrap(nodes: Sequence[str]) -> list[tuple[str, int]]:
     return parsed
 
 
+def entrance_list(nodes: Sequence[str]) -> str:
+    """``host:port`` texts as libtorrent takes them.
+
+    Raises:
+        InvalidSetting: see ``parse_bootstrap``.
+    """
+    return ",".join(
+        f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        for host, port in parse_bootstrap(nodes)
+    )
+
+
 def parse_state(data: bytes) -> list[tuple[str, int]]:
     """The nodes a state file remembers.
 
@@ -115,6 +130,13 @@ def parse_state(data: bytes) -> list[tuple[str, int]]:
                 host = str(ipaddress.ip_address(row[:size]))
                 found.append((host, int.from_bytes(row[size:], "big")))
     return found[:MAX_REMEMBERED]
+
+
+def parse_port(data: bytes) -> int:
+    """The port of the node that wrote a state file, 0 if it names none."""
+    decoded: Any = lt.bdecode(data)
+    port = decoded.get(_PORT_KEY)
+    return port if isinstance(port, int) and 0 < port < 65536 else 0
 
 
 def session_settings(options: DhtOptions) -> dict[str, Any]:
@@ -157,10 +179,7 @@ def session_settings(options: DhtOptions) -> dict[str, Any]:
         }
     else:
         # Only these may be asked for the first nodes; they never enter the routing table.
-        settings["dht_bootstrap_nodes"] = ",".join(
-            f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-            for host, port in parse_bootstrap(options.bootstrap)
-        )
+        settings["dht_bootstrap_nodes"] = entrance_list(options.bootstrap)
     return settings
 
 
@@ -185,6 +204,8 @@ class DhtSession:
         self._session: lt.session | None = None
         self._jobs: set[asyncio.Future[Any]] = set()
         self.remembered: list[tuple[str, int]] = []
+        self.former_port = 0
+        """Where this node was before its restart, 0 if it does not know."""
         self.my_id = bytes(20)
         self.port = 0
 
@@ -279,7 +300,9 @@ class DhtSession:
             return
         try:
             with path.open("rb") as file:
-                self.remembered = parse_state(file.read(MAX_STATE_BYTES + 1))
+                data = file.read(MAX_STATE_BYTES + 1)
+            self.remembered = parse_state(data)
+            self.former_port = parse_port(data)
         except FileNotFoundError:
             pass
         except FormatError as exc:
@@ -297,7 +320,9 @@ class DhtSession:
         return data
 
     def _save(self, session: lt.session, path: Path) -> None:
-        data = self._read_id(session)
+        decoded: Any = lt.bdecode(self._read_id(session))
+        decoded[_PORT_KEY] = self.port
+        data = lt.bencode(decoded)
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(path.name + ".new")
         with temporary.open("wb") as file:

@@ -39,11 +39,17 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """Counters of a wire: bytes since start, and nodes known now."""
+    """Counters of a wire: bytes and packets since start, and nodes known now.
+
+    ``dropped`` counts packets that the limit of the own rate kept from being sent or answered.
+    """
 
     bytes_in: int = 0
     bytes_out: int = 0
     nodes: int = 0
+    packets_in: int = 0
+    packets_out: int = 0
+    dropped: int = 0
 
 
 class Wire(Protocol):

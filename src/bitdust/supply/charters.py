@@ -139,7 +139,9 @@ class CharterBook:
             held = self._charters.get(charter.customer, {}).get(charter.share)
             if held is None or charter.replaces(held):
                 await self._keep(charter)
-            elif held.encode() != charter.encode() and held.serial <= charter.serial:
+            elif charter.serial > held.serial:
+                raise AccessDenied("that share was taken over or ended by its customer")
+            elif held.encode() != charter.encode() and held.serial == charter.serial:
                 raise AlreadyExists("another charter with that serial is in force")
             current = self._charters[charter.customer][charter.share]
         return Reply(m.CharterHeld(current.serial))

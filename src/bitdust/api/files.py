@@ -261,6 +261,31 @@ async def file_upload_stop(node: Node, remote_path: Target) -> Any:
     return await node.require_storage().file_upload_stop(remote_path)
 
 
+@operation(GET("/file/read/v1"), cli="file read", example={"remote_path": _FIAT})
+async def file_read(node: Node, remote_path: Target, *, offset: int = 0, size: int = 65536) -> Any:
+    """Read a range of a stored file; only the pieces that hold it are fetched from the suppliers.
+
+    Args:
+        remote_path: `key$user@host:path`, an item id, or one version such as
+            `master$alice@server-a.com:0/1/F20160424013912PM`; the newest version if none is named.
+        offset: where the range begins, in bytes.
+        size: bytes wanted, 4194304 at the most.
+
+    Returns:
+        `remote_path`, `path_id`, `version`, `offset`, `size` (what is there of the range), `total`
+        (of the whole file), `data` in base64, and `completed`: whether the file ends there.
+
+    Raises:
+        NoIdentity: there is no identity yet.
+        NotInCatalog: there is no such item or version.
+        InvalidInput: it is a folder, or the range is none.
+        DataUnavailable: too few fragments can be reached.
+
+    Source: own; the range read of HTTP (RFC 9110, section 14) for stored files.
+    """
+    return await node.require_storage().file_read(remote_path, offset, size)
+
+
 @operation(GET("/file/download/v1"), cli="file downloads")
 async def files_downloads(node: Node) -> Any:
     """List running downloads.

@@ -24,7 +24,14 @@ if TYPE_CHECKING:
     from bitdust.identity import IdentityCache, IdentityDocument, KeyRing, LocalIdentity
     from bitdust.ids import IDURL, GlobalID, KeyID, RemotePath
     from bitdust.machine import MachineTable
-    from bitdust.messaging import Broadcasts, History, MessageStream, PrivateMessages
+    from bitdust.messaging import (
+        Broadcasts,
+        BrokerService,
+        Groups,
+        History,
+        MessageStream,
+        PrivateMessages,
+    )
     from bitdust.network import Network
     from bitdust.services import ServiceRunner, Traffic
     from bitdust.sharing import KeyExchange, Shares
@@ -66,6 +73,8 @@ class StorageOperations(Protocol):
     ) -> Any: ...
 
     async def file_upload_stop(self, remote_path: Target) -> Any: ...
+
+    async def file_read(self, remote_path: Target, offset: int, size: int) -> Any: ...
 
     async def files_downloads(self) -> Any: ...
 
@@ -253,6 +262,25 @@ class Node(Protocol):
         Raises:
             NoIdentity: there is no identity yet.
             ServiceOff: it is switched off or not up yet.
+        """
+        ...
+
+    @property
+    def groups(self) -> Groups | None:
+        """The own groups, None when they are off."""
+        ...
+
+    @property
+    def broker(self) -> BrokerService | None:
+        """This node as a broker of groups, None when it is none."""
+        ...
+
+    def require_groups(self) -> Groups:
+        """The own groups.
+
+        Raises:
+            NoIdentity: there is no identity yet.
+            ServiceOff: they are switched off.
         """
         ...
 

@@ -234,6 +234,7 @@ class Deferred(click.Command):
 _LIFE = "bitdust.cli.lifecycle"
 _INSTALL = "bitdust.cli.install"
 _VIEWS = "bitdust.cli.older_views"
+_READ = "bitdust.cli.read"
 _PAIRING = "bitdust.cli.pairing"
 
 LOCAL: Mapping[str, click.Command] = {
@@ -250,6 +251,9 @@ LOCAL: Mapping[str, click.Command] = {
     "start": Deferred("start", "Run the node in this terminal.", _LIFE),
     "stop": Deferred("stop", "Stop the node.", _LIFE),
     "restart": Deferred("restart", "Stop the node and start it again.", _LIFE),
+    "dhtseed": Deferred(
+        "dhtseed", "Run a DHT node from which others start.", "bitdust.cli.seed_command"
+    ),
     "install": Deferred(
         "install", "Make the home folder; let the node start with the machine.", _INSTALL
     ),
@@ -271,6 +275,9 @@ LOCAL: Mapping[str, click.Command] = {
         "accept", "Become friends with who gave you a code.", _PAIRING, "friend_accept"
     ),
     "folder": Deferred("folder", "Folders of the catalog.", _VIEWS),
+    "file read": Deferred(
+        "read", "Write a stored file, or a range of it, to standard output.", _READ, "file_read"
+    ),
     "file cancel": Deferred(
         "cancel", "Stop uploads and downloads of a file.", _VIEWS, "file_cancel"
     ),

@@ -7,9 +7,11 @@ Source: BitDust API, third generation (names, parameters), second generation (sh
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import subprocess
+from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,15 +27,21 @@ from bitdust.errors import (
 )
 from bitdust.ids import BackupID, KeyID, PathID, RemotePath, looks_like_version
 from bitdust.pool import in_pool
-from bitdust.storage.catalog.types import Item, ListRow, Version
+from bitdust.storage.catalog.types import Entry, Item, ListRow, Version
 from bitdust.storage.jobs import DOWNLOAD, UPLOAD, Job
 from bitdust.storage.service import Storage
+from bitdust.storage.transfer.ranges import RangeReader
 from bitdust.storage.transfer.restore import TreeWriter
 from bitdust.storage.transfer.walk import FOLDER, stat_root
 from bitdust.storage.views import item_view
 
 MAX_LISTED: Final = 100_000
 """Rows of one list; a longer one is cut, and says so."""
+READ_SIZE: Final = 64 * 1024
+MAX_READ: Final = 4 * 1024 * 1024
+"""Bytes of one ``file_read``."""
+READS_AT_ONCE: Final = 4
+"""Ranges being fetched at the same time; further ones wait."""
 HEALTH_OF: Final = 8
 """Versions whose fragments ``file_info`` counts."""
 
@@ -88,6 +96,7 @@ class Files:
     def __init__(self, storage: Storage, restore_folder: Callable[[], Path]) -> None:
         self._storage = storage
         self._restore_folder = restore_folder
+        self._reads = asyncio.Semaphore(READS_AT_ONCE)
 
     # --- finding -----------------------------------------------------------------------------
 
@@ -420,6 +429,48 @@ class Files:
                 hint="upload it first: `bitdust file upload LOCAL REMOTE`",
             )
         return newest[0].version
+
+    async def file_read(
+        self, remote_path: Target, offset: int = 0, size: int = READ_SIZE
+    ) -> dict[str, Any]:
+        """A range of a stored file; nothing else of it is fetched."""
+        if offset < 0 or size < 0:
+            raise InvalidInput("offset and size must not be negative")
+        if size > MAX_READ:
+            raise InvalidInput(
+                f"at most {MAX_READ} bytes are read at once",
+                hint="read the rest with further calls, or download the file",
+            )
+        storage = self._storage
+        found = await self._require(remote_path)
+        parts = storage.parts
+
+        def look() -> tuple[Version, Entry]:
+            version = self._version(found)
+            entry = parts.catalog.entry_at(found.item.id, version.seq)
+            if entry is None or entry.type != "f":
+                raise InvalidInput(
+                    f"{found.remote} is no file", hint="download it: `bitdust file download`"
+                )
+            return version, entry
+
+        version, entry = await in_pool(storage.pool, look)
+        count = max(0, min(size, entry.size - offset))
+        data = b""
+        if count:
+            owner = await storage.owner_key(found.key_id)
+            reader = RangeReader(parts.catalog, parts.blocks.stored, parts.fetcher, storage.pool)
+            async with self._reads:
+                data = await reader.read(owner, entry.content, offset, count)
+        return {
+            **found.view(),
+            "version": version.label,
+            "offset": offset,
+            "size": count,
+            "total": entry.size,
+            "data": await in_pool(storage.pool, lambda: b64encode(data).decode("ascii")),
+            "completed": offset + count >= entry.size,
+        }
 
     async def files_downloads(self) -> list[dict[str, Any]]:
         """Downloads that run or wait."""

@@ -36,6 +36,9 @@ UNUSED: Final = (
     " AND b.key NOT IN (SELECT key FROM jobs WHERE state = 'running' AND kind = 'upload')"
 )
 """A stored block that nothing refers to, and that no upload may be counting on."""
+_NO_CHUNK: Final = "a file refers to a chunk that the catalog does not have"
+_SHORT_RUN: Final = 64
+"""Chunks that are looked through one by one."""
 
 
 def to_block(row: Any) -> BlockRow:
@@ -232,27 +235,53 @@ class BlockReads(Source):
             IntegrityError: a chunk the catalog does not have.
             FormatError: not a list of numbers.
         """
-        query = (
-            "SELECT c.number, c.id, c.block, b.id, c.offset, c.stored, c.plain, c.compressed"
-            " FROM chunks c JOIN blocks b ON b.number = c.block"
-            " WHERE c.number >= ? AND c.number < ? ORDER BY c.number"
-        )
         with self._consistent() as db:
             for run in decode_runs(content):
-                expected = run.start
-                rows: Any = db.execute(query, (run.start, run.end))
-                for row in rows:
-                    if row[0] != expected:
-                        break
-                    expected += 1
-                    n, chunk_id, block, block_id, offset, stored, plain, packed = row
-                    place = ChunkLocation(
-                        n, chunk_id, block, block_id, offset, stored, plain, bool(packed)
-                    )
+                for place in _locations(db, run.start, run.end):
                     for _ in range(run.length if run.same else 1):
                         yield place
-                if expected != run.end:
-                    raise IntegrityError("a file refers to a chunk that the catalog does not have")
+
+    def chunks_between(
+        self, content: bytes, start: int, end: int
+    ) -> list[tuple[int, ChunkLocation]]:
+        """The chunks that hold a range of a file, with where in the file each begins.
+
+        Args:
+            content: the file's chunks, as its entry has them.
+            start, end: bytes of the file; what is past its end is left out.
+
+        Raises:
+            IntegrityError: a chunk the catalog does not have.
+            FormatError: not a list of numbers.
+        """
+        found: list[tuple[int, ChunkLocation]] = []
+        at = 0
+        with self._consistent() as db:
+            for run in decode_runs(content):
+                if at >= end:
+                    break
+                size = _plain_size(db, run.start, run.end)
+                times = run.length if run.same else 1
+                if at + size * times <= start:
+                    at += size * times
+                elif run.same:
+                    [chunk] = _locations(db, run.start, run.end)
+                    skipped = max(0, start - at) // size if size else times
+                    at += skipped * size
+                    for _ in range(times - skipped):
+                        if at >= end:
+                            break
+                        found.append((at, chunk))
+                        at += size
+                else:
+                    first, at = _seek(db, run.start, run.end, at, start)
+                    for chunk in _locations(db, first, run.end):
+                        if at >= end:
+                            break
+                        if at + chunk.plain > start:
+                            found.append((at, chunk))
+                        at += chunk.plain
+        return found
 
     def blocks_needing_repair(self, limit: int = 100) -> list[Repair]:
         """Stored blocks that lack fragments, those that lack most first."""
@@ -282,6 +311,49 @@ class BlockReads(Source):
                 )
                 for (number,) in worst
             ]
+
+
+def _locations(db: apsw.Connection, first: int, end: int) -> Iterator[ChunkLocation]:
+    expected = first
+    rows: Any = db.execute(
+        "SELECT c.number, c.id, c.block, b.id, c.offset, c.stored, c.plain, c.compressed"
+        " FROM chunks c JOIN blocks b ON b.number = c.block"
+        " WHERE c.number >= ? AND c.number < ? ORDER BY c.number",
+        (first, end),
+    )
+    for row in rows:
+        if row[0] != expected:
+            break
+        expected += 1
+        n, chunk_id, block, block_id, offset, stored, plain, packed = row
+        yield ChunkLocation(n, chunk_id, block, block_id, offset, stored, plain, bool(packed))
+    if expected != end:
+        raise IntegrityError(_NO_CHUNK)
+
+
+def _plain_size(db: apsw.Connection, first: int, end: int) -> int:
+    """Bytes of consecutive chunks."""
+    query = "SELECT count(*), coalesce(sum(plain), 0) FROM chunks WHERE number >= ? AND number < ?"
+    count, size = db.execute(query, (first, end)).get
+    if count != end - first:
+        raise IntegrityError(_NO_CHUNK)
+    return int(size)
+
+
+def _seek(db: apsw.Connection, first: int, end: int, at: int, start: int) -> tuple[int, int]:
+    """A chunk of a run shortly before where ``start`` lies; it, and where it begins.
+
+    Args:
+        first, end: the run. at: where ``first`` begins in the file. start: what is looked for.
+    """
+    while end - first > _SHORT_RUN:
+        middle = (first + end) // 2
+        size = _plain_size(db, first, middle)
+        if at + size <= start:
+            first, at = middle, at + size
+        else:
+            end = middle
+    return first, at
 
 
 def block_record(db: apsw.Connection, number: int) -> BlockStored:

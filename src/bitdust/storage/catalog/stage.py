@@ -30,6 +30,9 @@ _MAX_LABELS: Final = 10_000
 """Versions of one item within one second."""
 
 _GONE: Final = ""
+# Only the last entry of an item may be current; an item may have ten thousand.
+_LAST: Final = "(SELECT max(x.since) FROM entries x WHERE x.item = {0})"
+_CURRENT: Final = "e.item = {0} AND e.until IS NULL AND e.since = " + _LAST
 
 
 class StageReads(Source):
@@ -171,7 +174,8 @@ class StageWrites(Sink, StageReads):
             "INSERT OR IGNORE INTO orphans SELECT item FROM stage WHERE job = ?", (job,)
         )
         self.db.execute("DELETE FROM stage WHERE job = ?", (job,))
-        self.released = True
+        if self.db.changes():
+            self.released = True
 
 
 class CommitWrites(StageWrites, RemovalWrites):
@@ -247,23 +251,23 @@ class CommitWrites(StageWrites, RemovalWrites):
         db = self.db
         db.execute("DELETE FROM doomed")
         db.execute(
-            "WITH RECURSIVE gone(id) AS ("
+            "WITH RECURSIVE gone(id) AS ("  # noqa: S608
             "  SELECT item FROM stage WHERE job = ?1 AND type = ''"
             "  UNION"
-            "  SELECT i.id FROM stage s CROSS JOIN entries e ON e.item = s.item AND e.until IS NULL"
+            f"  SELECT i.id FROM stage s CROSS JOIN entries e ON {_CURRENT.format('s.item')}"
             "    AND e.type = 'd' CROSS JOIN items i ON i.parent = s.item"
             "    WHERE s.job = ?1 AND s.type IN ('f', 'l')"
             "  UNION"
             "  SELECT i.id FROM gone g CROSS JOIN items i ON i.parent = g.id)"
             " INSERT INTO doomed SELECT g.id FROM gone g CROSS JOIN entries e"
-            "  ON e.item = g.id AND e.until IS NULL"
+            f"  ON {_CURRENT.format('g.id')}"
             "  WHERE NOT EXISTS (SELECT 1 FROM stage s"
             "    WHERE s.job = ?1 AND s.item = g.id AND s.type != '')",
             (job,),
         )
         db.execute(
-            "UPDATE entries SET until = ? WHERE until IS NULL"
-            " AND item IN (SELECT item FROM doomed)",
+            "UPDATE entries SET until = ? WHERE until IS NULL AND (item, since) IN"  # noqa: S608
+            f" (SELECT d.item, {_LAST.format('d.item')} FROM doomed d)",
             (seq,),
         )
         rows = db.execute("SELECT item FROM doomed ORDER BY item")
@@ -273,8 +277,8 @@ class CommitWrites(StageWrites, RemovalWrites):
     def _skip_unchanged(self, job: int) -> None:
         """Take rows out of the stage that say what the current entry says."""
         same = (
-            "SELECT s.item, s.ino, s.ctime_ns, s.content FROM stage s CROSS JOIN entries e"
-            " ON e.item = s.item AND e.until IS NULL WHERE s.job = ? AND e.type = s.type"
+            "SELECT s.item, s.ino, s.ctime_ns, s.content FROM stage s CROSS JOIN entries e"  # noqa: S608
+            f" ON {_CURRENT.format('s.item')} WHERE s.job = ? AND e.type = s.type"
             " AND e.mode = s.mode AND e.mtime_ns = s.mtime_ns AND e.size = s.size"
             " AND e.hash = s.hash AND e.target = s.target AND e.content = s.content"
         )
@@ -282,7 +286,8 @@ class CommitWrites(StageWrites, RemovalWrites):
         if not rows:
             return
         self.db.executemany(
-            "UPDATE entries SET ino = ?, ctime_ns = ? WHERE item = ? AND until IS NULL",
+            "UPDATE entries SET ino = ?1, ctime_ns = ?2 WHERE item = ?3 AND until IS NULL"  # noqa: S608
+            f" AND since = {_LAST.format('?3')}",
             ((row[1], row[2], row[0]) for row in rows),
         )
         self._reference((row[3] for row in rows if row[3]), -1)
@@ -292,9 +297,10 @@ class CommitWrites(StageWrites, RemovalWrites):
 
     def _open_staged(self, job: int, seq: int) -> None:
         db = self.db
-        staged = "(SELECT item FROM stage WHERE job = ? AND type != '')"
         db.execute(
-            f"UPDATE entries SET until = ? WHERE until IS NULL AND item IN {staged}",  # noqa: S608
+            "UPDATE entries SET until = ? WHERE until IS NULL AND (item, since) IN"  # noqa: S608
+            f" (SELECT s.item, {_LAST.format('s.item')} FROM stage s WHERE s.job = ?"
+            " AND s.type != '')",
             (seq, job),
         )
         # The references counted at staging pass to the entries.
@@ -335,7 +341,8 @@ class CommitWrites(StageWrites, RemovalWrites):
         db, seq = self.db, record.seq
         self._reference((row.content for row in record.rows if row.content), 1)
         db.executemany(
-            "UPDATE entries SET until = ? WHERE until IS NULL AND item = ?",
+            "UPDATE entries SET until = ?1 WHERE until IS NULL AND item = ?2"  # noqa: S608
+            f" AND since = {_LAST.format('?2')}",
             ((seq, row.item) for row in record.rows),
         )
         db.executemany(

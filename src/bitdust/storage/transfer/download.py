@@ -34,6 +34,7 @@ from bitdust.storage.jobs import Job
 from bitdust.storage.memory import reusable
 from bitdust.storage.transfer.blockwriter import OwnerKey
 from bitdust.storage.transfer.fetch import BlockFetcher, FragmentSpace, StoredBlock
+from bitdust.storage.transfer.ranges import runs
 from bitdust.storage.transfer.restore import FileWriter, TreeWriter, local_error, part_name
 from bitdust.storage.transfer.walk import FILE, FOLDER, LINK, open_file
 
@@ -322,13 +323,13 @@ class Restorer:
             stripe for chunk in chunks for stripe in layout.stripes_of(chunk.offset, chunk.stored)
         }
         if len(needed) < MOSTLY * layout.stripes:
-            runs = list(_runs(sorted(needed)))
+            stretches = list(runs(sorted(needed)))
             loaded = await asyncio.gather(
-                *(self._fetcher.part(block, self._owner.kek, run) for run in runs)
+                *(self._fetcher.part(block, self._owner.kek, run) for run in stretches)
             )
             parts = [
                 (layout.plain_range(run[0])[0], part)
-                for run, part in zip(runs, loaded, strict=True)
+                for run, part in zip(stretches, loaded, strict=True)
             ]
         elif window.payload is None and block.size >= WINDOW_LEAST:
             window.payload = self._payloads.pop() if self._payloads else reusable(MAX_PAYLOAD)
@@ -423,17 +424,3 @@ class Restorer:
         self.files += 1
         self._job.files_processed += 1
         self._job.bytes_processed += size
-
-
-def _runs(numbers: list[int]) -> Iterator[range]:
-    """Rising numbers as the fewest ranges."""
-    start = previous = None
-    for number in numbers:
-        if start is None or previous is None:
-            start = number
-        elif number != previous + 1:
-            yield range(start, previous + 1)
-            start = number
-        previous = number
-    if start is not None and previous is not None:
-        yield range(start, previous + 1)

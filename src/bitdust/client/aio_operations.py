@@ -636,6 +636,183 @@ class AsyncOperations(ABC):
         result: dict[str, Any] = await self.ask("broadcast_send_message", {"payload": payload})
         return result
 
+    async def groups_list(
+        self, *, only_active: bool = False, include_mine: bool = True, include_granted: bool = True
+    ) -> list[dict[str, Any]]:
+        """List the groups you made and those you were invited to.
+
+        Args:
+            only_active: only those that are connected.
+            include_mine: those that you made.
+            include_granted: those of other people.
+
+        Returns:
+            A list of groups as `group_info` shows them.
+        """
+        result: list[dict[str, Any]] = await self.ask(
+            "groups_list",
+            {
+                "only_active": only_active,
+                "include_mine": include_mine,
+                "include_granted": include_granted,
+            },
+        )
+        return result
+
+    async def group_create(
+        self, *, creator_id: str | None = None, key_size: int | None = None, label: str = ""
+    ) -> dict[str, Any]:
+        """Make a group.
+
+        Args:
+            creator_id: yourself; nobody can make a group in the name of others.
+            key_size: bits of its key; the setting `personal/private-key-size` if not given.
+            label: what the group is for, in your words.
+
+        Returns:
+            The key as `key_get` shows it, with its id as `group_key_id`.
+        """
+        result: dict[str, Any] = await self.ask(
+            "group_create", {"creator_id": creator_id, "key_size": key_size, "label": label}
+        )
+        return result
+
+    async def group_info(self, group_key_id: str) -> dict[str, Any]:
+        """Show one group.
+
+        Args:
+            group_key_id: of the group.
+
+        Returns:
+            `group_key_id`, `alias`, `label`, `creator`, `state` (`CONNECTED`, `DISCONNECTED` or
+            `CLOSED`), `active`, `active_broker_id`, `active_queue_id`, `last_sequence_id` (-1
+            when the stream is empty), `members`, `brokers`, `forked` (a broker did not tell the
+            truth), `errors` and more.
+        """
+        result: dict[str, Any] = await self.ask("group_info", {"group_key_id": group_key_id})
+        return result
+
+    async def group_info_dht(
+        self, *, group_creator_id: str | None = None
+    ) -> list[dict[str, Any]] | None:
+        """Read from the DHT who keeps the groups of a person, of those you are in.
+
+        Args:
+            group_creator_id: who made the groups; yourself if not given.
+
+        Returns:
+            A list of `group_key_id`, `broker_idurl`, `position`, `customer_idurl`, `epoch`,
+            `revision` and `timestamp`, None when nothing is published.
+        """
+        result: list[dict[str, Any]] | None = await self.ask(
+            "group_info_dht", {"group_creator_id": group_creator_id}
+        )
+        return result
+
+    async def group_join(self, group_key_id: str) -> dict[str, Any]:
+        """Take part in a group, from now on and after every restart.
+
+        Args:
+            group_key_id: of the group; yours, or one that somebody shared with you.
+
+        Returns:
+            The group as `group_info` shows it.
+        """
+        result: dict[str, Any] = await self.ask("group_join", {"group_key_id": group_key_id})
+        return result
+
+    async def group_leave(self, group_key_id: str, *, erase_key: bool = False) -> dict[str, Any]:
+        """Take part in a group no more; you can join it again.
+
+        Args:
+            group_key_id: of the group.
+            erase_key: also erase its key here, so that only a new invitation brings you back.
+                What was written stays in your history.
+
+        Returns:
+            The group, with the state `CLOSED`.
+        """
+        result: dict[str, Any] = await self.ask(
+            "group_leave", {"group_key_id": group_key_id, "erase_key": erase_key}
+        )
+        return result
+
+    async def group_reconnect(self, group_key_id: str) -> dict[str, Any]:
+        """Look for the brokers of a group anew.
+
+        Args:
+            group_key_id: of the group.
+
+        Returns:
+            The group as `group_info` shows it.
+        """
+        result: dict[str, Any] = await self.ask("group_reconnect", {"group_key_id": group_key_id})
+        return result
+
+    async def group_share(
+        self, group_key_id: str, trusted_user_id: str, *, timeout: float = 30
+    ) -> dict[str, Any]:
+        """Invite a person to a group; any member may.
+
+        Args:
+            group_key_id: of the group.
+            trusted_user_id: whom to invite.
+            timeout: seconds to reach that person.
+        """
+        result: dict[str, Any] = await self.ask(
+            "group_share",
+            {"group_key_id": group_key_id, "trusted_user_id": trusted_user_id, "timeout": timeout},
+        )
+        return result
+
+    async def group_remove(self, group_key_id: str, user_id: str) -> dict[str, Any]:
+        """Remove a person from a group of yours; they read nothing of what is written afterwards.
+
+        Args:
+            group_key_id: of the group.
+            user_id: whom to remove.
+        """
+        result: dict[str, Any] = await self.ask(
+            "group_remove", {"group_key_id": group_key_id, "user_id": user_id}
+        )
+        return result
+
+    async def message_send_group(self, group_key_id: str, data: Any) -> dict[str, Any]:
+        """Write to a group.
+
+        Args:
+            group_key_id: of the group.
+            data: a JSON object of at most 64 KiB, such as `{"message": "Hello"}`. A text stands
+                for `{"message": text}`.
+
+        Returns:
+            `message_id`, `state` (`sent` when the brokers have it, else `waiting`),
+            `sequence_id`: its place in the stream, None while it waits.
+        """
+        result: dict[str, Any] = await self.ask(
+            "message_send_group", {"group_key_id": group_key_id, "data": data}
+        )
+        return result
+
+    async def queue_keepers_list(self) -> list[dict[str, Any]]:
+        """List the streams of other people's groups that this node keeps as a broker.
+
+        Returns:
+            A list of `stream`, `role` (`leader`, `follower` or `candidate`), `length`, `bytes`
+            and `members`, the number that is attached here; empty when this node is no broker.
+        """
+        result: list[dict[str, Any]] = await self.ask("queue_keepers_list", {})
+        return result
+
+    async def queue_peddlers_list(self) -> list[dict[str, Any]]:
+        """List the streams that this node orders now, as the leading broker.
+
+        Returns:
+            Those of `queue_keepers_list` whose `role` is `leader`.
+        """
+        result: list[dict[str, Any]] = await self.ask("queue_peddlers_list", {})
+        return result
+
     async def files_sync(self) -> dict[str, Any]:
         """Exchange the catalog with the suppliers now.
 
@@ -824,6 +1001,29 @@ class AsyncOperations(ABC):
             The ids of the versions that were stopped.
         """
         result: list[str] = await self.ask("file_upload_stop", {"remote_path": remote_path})
+        return result
+
+    async def file_read(
+        self, remote_path: str, *, offset: int = 0, size: int = 65536
+    ) -> dict[str, Any]:
+        """Read a range of a stored file; only the pieces that hold it are fetched from the
+        suppliers.
+
+        Args:
+            remote_path: `key$user@host:path`, an item id, or one version such as
+                `master$alice@server-a.com:0/1/F20160424013912PM`; the newest version if none is
+                named.
+            offset: where the range begins, in bytes.
+            size: bytes wanted, 4194304 at the most.
+
+        Returns:
+            `remote_path`, `path_id`, `version`, `offset`, `size` (what is there of the range),
+            `total` (of the whole file), `data` in base64, and `completed`: whether the file ends
+            there.
+        """
+        result: dict[str, Any] = await self.ask(
+            "file_read", {"remote_path": remote_path, "offset": offset, "size": size}
+        )
         return result
 
     async def files_downloads(self) -> list[dict[str, Any]]:
@@ -1299,7 +1499,7 @@ class AsyncOperations(ABC):
         return result
 
     async def queue_streams_list(self) -> list[dict[str, Any]]:
-        """List queues with those who take from them and put into them.
+        """List queues with those who take from them and put into them: events, and your groups.
 
         Returns:
             A list of `queue_id`, `active` (somebody waits), `consumers`, `producers` and

@@ -68,7 +68,7 @@ def test_a_code_makes_two_friends(pair: Testnet, eventually: Eventually) -> None
     eventually(lambda: state(bob, alice) == state(alice, bob) == "CONNECTED")
     [row] = alice.api.get("/friend/list/v1")
     assert (row["alias"], row["contact_status"]) == ("Bobby", "online")
-    # the picture holds the same code
+    # for a person: the code, and a picture of it
     shown = subprocess.run(
         [sys.executable, "-c", PROGRAM, "--home", str(alice.home), "friend", "invite", "--qr"],
         capture_output=True,

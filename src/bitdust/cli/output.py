@@ -17,6 +17,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "files_list": ("type", "size", "latest", "path_id", "remote_path"),
     "files_downloads": ("state", "progress", "bytes_processed", "total_size", "remote_path"),
     "keys_list": ("key_id", "size", "is_public", "active", "label"),
+    "friends_list": ("alias", "global_id", "contact_status", "contact_state"),
     "configs_list": ("key", "value", "default", "type"),
     "suppliers_list": ("position", "global_id", "supplier_state", "contact_state", "connected"),
     "customers_list": ("position", "global_id", "contact_state", "used"),

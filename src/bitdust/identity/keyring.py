@@ -240,6 +240,13 @@ class KeyRing:
                 active,
                 self._clock.now(),
             )
+            if known is not None:
+                stored = replace(
+                    stored,
+                    signature=known.signature,
+                    signed_as=known.signed_as,
+                    given_by=known.given_by,
+                )
             self._write(stored)
             return stored
 

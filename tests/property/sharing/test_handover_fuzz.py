@@ -59,6 +59,17 @@ def test_what_was_sealed_is_opened() -> None:
         open_handover(SEALED, KEY, SENDER.public, NOW)
 
 
+def test_an_owner_that_moved_is_recognised_by_what_it_signed() -> None:
+    moved = handover(key_id="photos$alice@new.example.org", signed_as=str(KEY_ID))
+    key_id, _ = key_in(moved)
+    assert check_owner(moved, key_id, KEY.public, SENDER.public) == KEY_ID
+    for bad in ("photos$alice@other.example.org", "cats$alice@names.test", "nonsense", ""):
+        with pytest.raises(IntegrityError):
+            check_owner(
+                msgspec.structs.replace(moved, signed_as=bad), key_id, KEY.public, SENDER.public
+            )
+
+
 @TAME
 @given(st.binary(max_size=2000))
 def test_any_bytes(raw: bytes) -> None:

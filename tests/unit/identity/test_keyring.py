@@ -379,3 +379,49 @@ def test_many_threads(ring: KeyRing, tmp_path: Path, clock: Any) -> None:
         thread.join()
     assert sorted(outcomes) == ["made"] * 4 + ["taken"] * 8
     assert len(reloaded(tmp_path, clock).list()) == 5
+
+
+class TestKeysFromOthers:
+    def given(self, ring: KeyRing, key: PrivateKey | PublicKey, **changes: Any) -> bool:
+        key_id = BOB.key("photos")
+        wanted = {"signature": b"by bob", "signed_as": key_id, "given_by": "aa", "label": "Cats"}
+        return ring.take(key_id, key, **{**wanted, **changes})[1]
+
+    def test_halves_come_one_after_the_other_and_nothing_is_replaced(self, ring: KeyRing) -> None:
+        key, other = PrivateKey.generate(1024), PrivateKey.generate(1024)
+        assert self.given(ring, key.public)
+        assert not self.given(ring, key.public, label="Dogs")
+        assert self.given(ring, key, given_by="bb")
+        assert not self.given(ring, key.public)
+        stored = ring.get(BOB.key("photos"))
+        assert (stored.private, stored.label, stored.given_by) == (key, "Cats", "aa")
+        for strange in (other, other.public):
+            with pytest.raises(AlreadyExists):
+                self.given(ring, strange)
+        self.given(ring, key.public, label="Dogs", relabel=True)
+        assert ring.get(BOB.key("photos")).label == "Dogs"
+
+    def test_the_owners_signature_is_kept_through_restarts_and_moves(self, ring: KeyRing) -> None:
+        key = PrivateKey.generate(1024)
+        self.given(ring, key.public)
+        ring.add(BOB.key("photos"), key)
+        ring.reload()
+        moved = GlobalID("bob", "new.example.org")
+        ring.rename_owner(BOB, moved)
+        ring.reload()
+        stored = ring.get(moved.key("photos"))
+        assert (stored.signature, stored.signed_as) == (b"by bob", BOB.key("photos"))
+        assert (stored.private, stored.given_by) == (key, "aa")
+
+    def test_room_is_bounded(self, ring: KeyRing, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("bitdust.identity.keyring.MAX_GIVEN", 1)
+        self.given(ring, PrivateKey.generate(1024).public)
+        with pytest.raises(InvalidInput, match="takes no more"):
+            ring.take(
+                BOB.key("cats"),
+                PrivateKey.generate(1024).public,
+                signature=b"",
+                signed_as=BOB.key("cats"),
+                given_by="cc",
+            )
+        ring.create("own", 1024)

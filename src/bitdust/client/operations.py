@@ -127,7 +127,8 @@ class Operations(ABC):
         Args:
             username: name of the person: lower-case letters, digits, `_` and `-`.
             preferred_servers: identity servers to use, `host` or `host:port`; those of the
-                settings `services/identity-propagate/…` if not given.
+                settings `services/identity-propagate/…` if not given. None is needed when
+                `services/identity-propagate/serverless-enabled` is on.
 
         Returns:
             The identity as `identity_get` shows it, with `xml`.

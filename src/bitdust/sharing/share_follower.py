@@ -171,18 +171,21 @@ class Follower:
         )
         try:
             applied = await recovery.follow(catalog, stop)
-            if not applied and stop is None:
-                await self._check_there(catalog)
+            good = bool(applied) or (stop is None and await self._is_there(catalog))
         except IntegrityError as exc:
             self.problem = exc.message
             raise
-        self.problem = ""
+        if good:
+            self.problem = ""
         if not applied:
             return []
         return await in_pool(self._pool, self.source.refresh)
 
-    async def _check_there(self, catalog: Catalog) -> None:
+    async def _is_there(self, catalog: Catalog) -> bool:
         """Now and then see that the writer did not take back what was read from it.
+
+        Returns:
+            False when it was not looked now, or nobody can tell.
 
         Raises:
             IntegrityError: no supplier has it any more, and nothing newer either.
@@ -192,7 +195,7 @@ class Follower:
         nodes = self._suppliers.positions()
         present = [node for node in nodes if node is not None and self._is_online(node)]
         if not seq or now < self._check_at or len(present) < len(nodes):
-            return
+            return False
         self._check_at = now + CHECK_EVERY
         prefix = f"j/{self._secret().derive(JOURNAL_ID, 16).hex()}/"
         for node in present:
@@ -201,9 +204,9 @@ class Follower:
                     one, _, other = entry.name.removeprefix(prefix).partition("-")
                     known = one.isdecimal() and other.isdecimal()
                     if known and (int(one), int(other)) >= (epoch, seq - 1):
-                        return
+                        return True
             except BitdustError:
-                return
+                return False
         raise IntegrityError("the writer took back a part of its journal that was read before")
 
     async def position(self) -> tuple[int, int]:

@@ -7,12 +7,29 @@ import re
 import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from bitdust.errors import AccessDenied
+from bitdust.crypto import PrivateKey
+from bitdust.errors import (
+    AccessDenied,
+    AlreadyExists,
+    InvalidInput,
+    NotFound,
+    NotInCatalog,
+    PeerRefused,
+    PeerUnreachable,
+    QuotaExceeded,
+)
 from bitdust.ids import BackupID, KeyID, RemotePath
 from bitdust.node import Node
+from bitdust.sharing.share_chain import OwnChain
+from bitdust.sharing.share_ledger import ShareLedger
+from bitdust.sharing.share_wire import NOTICE, Head, Notice
+from bitdust.storage import BLOCK_KEK, JOURNAL_ID, BlockKind, build_fragments, wrap_key
+from bitdust.storage.catalog.journal import pack_segment
+from bitdust.supply import SupplierClient
 from bitdust.testing import Grid, run_virtual
 
 Scenario = Callable[[Grid], Awaitable[None]]
@@ -282,5 +299,234 @@ def test_shares_come_back_with_the_identity(tmp_path: Path) -> None:
             await upload(node, key_id, make(tmp_path / name, "n", name.encode()), f"new/{name}")
         other = grid.nodes["alice"]
         await sees(grid, other, key_id, "new/bob")
+
+    play(tmp_path, scenario)
+
+
+def heard(node: Node, event_id: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    node.events.on_event(lambda e: found.append(e.data) if e.event_id == event_id else None)
+    return found
+
+
+async def forge_segment(node: Node, key_id: KeyID, ledger: Path, seq: int, key: PrivateKey) -> None:
+    """Put another segment of the own journal at the suppliers, signed with any key."""
+    space = node.require_shares().opened()[0].space
+    secret = space.storage._keys.private(key_id)
+    chain = OwnChain(space.charter.share, key, ShareLedger(ledger))
+    if seq:
+        chain._ledger.add_link(key.public.fingerprint, 0, seq, bytes(32))
+    payload = chain.wrap(0, seq, pack_segment(0, seq, b""))
+    block_key, block_id = os.urandom(32), os.urandom(16)
+    fragments = build_fragments(
+        block_id,
+        block_key,
+        wrap_key(secret.derive(BLOCK_KEK), block_key),
+        space.suppliers.n,
+        [payload],
+        kind=BlockKind.JOURNAL,
+    )
+    name = f"j/{secret.derive(JOURNAL_ID, 16).hex()}/0-{seq}"
+    for fragment, supplier in zip(fragments, space.suppliers.positions(), strict=True):
+        assert supplier is not None
+        buffers = [memoryview(part) for part in fragment.buffers]
+        await space.storage._client.delete(supplier, [name])
+        await space.storage._client.put(supplier, name, buffers, fragment.size, fragment.digest)
+
+
+@pytest.mark.parametrize("lie", ["another past", "in another's name", "taken back"])
+def test_a_member_who_lies_is_named(tmp_path: Path, lie: str) -> None:
+    async def scenario(grid: Grid) -> None:
+        alice = await grid.customer("alice", suppliers=2)
+        bob = await grid.customer("bob", suppliers=2)
+        key_id = await share_between(grid, alice, bob)
+        await upload(bob, key_id, make(tmp_path / "b", "good", b"good"), "good")
+        await sees(grid, alice, key_id, "good")
+        told = heard(alice, "share-member-contradicts")
+        space = alice.require_shares().opened()[0].space
+        seq = (await space.position(bob.require_identity().node_id))[1]
+        for held in bob.require_shares().opened():
+            await held.space.storage.parts.care.stop()
+        ledger = tmp_path / "forged.db"
+        if lie == "another past":
+            await forge_segment(bob, key_id, ledger, seq, bob.require_identity().key)
+        elif lie == "in another's name":
+            await forge_segment(bob, key_id, ledger, seq, PrivateKey.generate(1024))
+        else:
+            storage = bob.require_shares().opened()[0].space.storage
+            for supplier in storage.suppliers.positions():
+                assert supplier is not None
+                listed = [e.name async for e in storage._client.list(supplier, "j/")]
+                await storage._client.delete(supplier, listed)
+            await grid.clock.sleep(400)
+        await grid.until(lambda: bool(told))
+        assert told[0]["global_id"] == str(bob.global_id)
+        shown = alice.require_shares().share_info(key_id)
+        assert shown["problems"][0]["global_id"] == str(bob.global_id)
+        history = await alice.require_shares().share_history(key_id)
+        assert history[0]["what"] == "refused"
+        assert history[0]["who"] == str(bob.global_id)
+        # what was right before stays, and the others go on
+        assert "good" in await names(alice, key_id)
+        await upload(alice, key_id, make(tmp_path / "a", "more", b"more"), "more")
+        assert await download(alice, key_id, "more", tmp_path / "x") == b"more"
+
+    play(tmp_path, scenario)
+
+
+def test_members_compare_what_they_were_shown(tmp_path: Path) -> None:
+    async def scenario(grid: Grid) -> None:
+        alice = await grid.customer("alice", suppliers=2)
+        bob = await grid.customer("bob", suppliers=2)
+        carol = await grid.customer("carol", suppliers=2)
+        mallory = await grid.customer("mallory", suppliers=2)
+        key_id = await share_between(grid, alice, bob, carol)
+        await upload(bob, key_id, make(tmp_path / "b", "good", b"good"), "good")
+        await sees(grid, alice, key_id, "good")
+        told = heard(alice, "share-member-contradicts")
+        share = alice.require_shares().opened()[0].space.charter.share
+        node = bob.require_identity().node_id
+        at = alice.require_identity().node_id
+        heads = [Head(node, 0, 1, bytes(32))]
+        network = carol.require_network()
+        await network.request(at, NOTICE, Notice(share, 0, heads), timeout=9.0)
+        await grid.until(lambda: bool(told))
+        assert told[0]["global_id"] == str(bob.global_id)
+        assert str(carol.global_id) in told[0]["reason"]
+        with pytest.raises(PeerRefused) as caught:
+            await mallory.require_network().request(
+                at, NOTICE, Notice(share, 9, heads), timeout=9.0
+            )
+        assert caught.value.reason == "access_denied"
+
+    play(tmp_path, scenario)
+
+
+def test_a_share_on_lent_suppliers(tmp_path: Path) -> None:
+    """Its data lies with the person who lends, and counts there; the maker decides who is in."""
+
+    async def scenario(grid: Grid) -> None:
+        alice = await grid.customer("alice", suppliers=2)
+        bob = await grid.customer("bob", suppliers=2)
+        carol = await grid.customer("carol", suppliers=2)
+        shares = bob.require_shares()
+        owner = await bob.find_person(str(alice.global_id))
+        with pytest.raises(PeerRefused, match="lend"):
+            await shares.share_create(owner, 1024)
+        alice.settings.set("services/shared-data/sponsor", "everybody")
+        alice.settings.set("services/shared-data/sponsor-quota", "1 MB")
+        key_id = await shares.share_create(owner, 1024, "lent")
+        assert str(key_id.owner) == str(alice.global_id)
+        await connected(grid, bob, key_id)
+        shown = shares.share_info(key_id)
+        assert (shown["mine"], shown["admin"]) == (False, str(bob.global_id))
+        await upload(bob, key_id, make(tmp_path / "b", "one", b"one"), "one")
+        document = await bob.find_person(str(carol.global_id))
+        await shares.share_grant(key_id, document)
+        await connected(grid, carol, key_id)
+        await sees(grid, carol, key_id, "one")
+        assert await download(carol, key_id, "one", tmp_path / "c") == b"one"
+        with pytest.raises(AccessDenied):
+            await carol.require_shares().share_grant(key_id, owner)
+        big = make(tmp_path / "b", "big", os.urandom(1_500_000))
+        with pytest.raises(QuotaExceeded):
+            await upload(bob, key_id, big, "big")
+        await grid.stop("alice")
+        await upload(carol, key_id, make(tmp_path / "c", "two", b"two"), "two")
+        await sees(grid, bob, key_id, "two")
+
+    play(tmp_path, scenario)
+
+
+def test_a_share_ends(tmp_path: Path) -> None:
+    async def scenario(grid: Grid) -> None:
+        alice = await grid.customer("alice", suppliers=2)
+        bob = await grid.customer("bob", suppliers=2)
+        carol = await grid.customer("carol", suppliers=2)
+        key_id = await share_between(grid, alice, bob, carol)
+        await upload(alice, key_id, make(tmp_path / "a", "one", os.urandom(50_000)), "one")
+        await sees(grid, bob, key_id, "one")
+        # closed is not gone
+        shares = bob.require_shares()
+        assert (await shares.share_close(key_id))["state"] == "DISCONNECTED"
+        with pytest.raises(AccessDenied, match="closed"):
+            await names(bob, key_id)
+        await grid.stop("bob")
+        bob = await grid.start("bob")
+        shares = bob.require_shares()
+        await grid.clock.sleep(60)
+        assert shares.share_info(key_id)["opened"] is False
+        assert shares.shares_list(only_active=True) == []
+        assert len(shares.shares_list(include_mine=False)) == 1
+        assert shares.shares_list(include_granted=False) == []
+        # a download opens it, unless told not to
+        await download(bob, key_id, "one", tmp_path / "b")
+        assert shares.share_info(key_id)["state"] == "CONNECTED"
+        # one leaves, then it ends for all
+        await carol.require_shares().share_delete(key_id)
+        assert key_id not in carol.require_keys()
+        with pytest.raises(NotFound):
+            carol.require_shares().share_info(key_id)
+        client = SupplierClient(alice.require_network())
+        supplier = alice.require_customer().positions()[0]
+        assert supplier is not None
+        assert [entry.name async for entry in client.list(supplier, "s/")]
+        await alice.require_shares().share_delete(key_id)
+        assert not [entry.name async for entry in client.list(supplier, "s/")]
+        assert key_id not in alice.require_keys()
+        await grid.until(lambda: not shares.share_info(key_id)["opened"])
+        with pytest.raises(AccessDenied):
+            await shares.share_open(key_id)
+        with pytest.raises(NotFound):
+            await alice.require_shares().share_open(key_id)
+
+    play(tmp_path, scenario)
+
+
+def test_clear_words_for_what_cannot_be(tmp_path: Path) -> None:
+    async def scenario(grid: Grid) -> None:
+        alice = await grid.customer("alice", suppliers=2)
+        bob = await grid.customer("bob", suppliers=2)
+        key_id = await share_between(grid, alice, bob)
+        shares = alice.require_shares()
+        files = alice.require_storage()
+        mine = alice.require_identity().document
+        other = KeyID.parse(f"share_{'0' * 32}${alice.global_id}")
+        for work, error in (
+            (shares.share_grant(key_id, mine), InvalidInput),
+            (shares.share_revoke(key_id, mine.global_id), InvalidInput),
+            (shares.share_revoke(key_id, b"n" * 32), NotFound),
+            (shares.share_open(other), NotFound),
+            (shares.share_history(key_id, limit=0), InvalidInput),
+            (files.file_info(RemotePath(key_id, "nothing")), NotInCatalog),
+            (files.file_delete(RemotePath(key_id, "")), InvalidInput),
+            (files.file_download_start(RemotePath(key_id, "nothing")), NotInCatalog),
+            (files.files_list(None, other), NotFound),
+            (files.file_create(RemotePath(key_id, "f"), False, False, "0/1"), InvalidInput),
+        ):
+            with pytest.raises(error):
+                await work
+        assert await files.file_exists(RemotePath(key_id, "x")) == {"exist": False, "path_id": None}
+        made = await files.file_create(RemotePath(key_id, "x"), True)
+        assert made["created"] is True
+        with pytest.raises(AlreadyExists):
+            await files.file_create(RemotePath(key_id, "x"), True)
+        await sees(grid, bob, key_id, "x")
+        with pytest.raises(InvalidInput):
+            await upload(bob, key_id, make(tmp_path / "b", "f", b"f"), "x")
+        document = await alice.find_person(str(bob.global_id))
+        await grid.stop("bob")
+        carol = await grid.customer("carol", suppliers=2)
+        away = await alice.find_person(str(carol.global_id))
+        await grid.stop("carol")
+        serial = shares.share_info(key_id)["revision"]
+        with pytest.raises(PeerUnreachable):
+            await shares.share_grant(key_id, away, 5.0)
+        shown = shares.share_info(key_id)
+        assert str(carol.global_id) not in shown["members"]
+        assert shown["revision"] == serial + 2
+        with pytest.raises(PeerUnreachable):
+            await shares.share_grant(key_id, document, 5.0)
+        assert str(document.global_id) in shares.share_info(key_id)["members"]
 
     play(tmp_path, scenario)

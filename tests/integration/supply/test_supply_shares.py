@@ -12,7 +12,6 @@ from blake3 import blake3
 from bitdust.errors import (
     AccessDenied,
     AlreadyExists,
-    BitdustError,
     FormatError,
     IntegrityError,
     InvalidInput,
@@ -49,7 +48,7 @@ def play(tmp_path: Path, scenario: Scenario) -> None:
             for number in range(2):
                 await grid.supplier(f"supplier-{number}")
             alice = await grid.customer("alice", suppliers=2)
-            others = []
+            others: list[Node] = []
             for name in ("bob", "mallory"):
                 node = await grid.start(
                     name, services__supplier__enabled=False, services__customer__enabled=False
@@ -58,7 +57,7 @@ def play(tmp_path: Path, scenario: Scenario) -> None:
                 others.append(node)
             supplier = alice.require_customer().positions()[0]
             assert supplier is not None
-            await scenario(grid, alice, *others, supplier)
+            await scenario(grid, alice, others[0], others[1], supplier)
 
     run_virtual(run())
 
@@ -112,9 +111,8 @@ def test_members_read_all_and_write_their_own(tmp_path: Path) -> None:
         assert [entry.name async for entry in own.list(supplier)] == ["d/one"]
         assert await own.audit(supplier, "d/one", b"c" * 32)
         # the customer sees it under its own account, and it counts there
-        usage = [node.require_supplier() for node in grid.nodes.values() if me(node) == supplier][
-            0
-        ].customers_list()
+        keeper = next(node for node in grid.nodes.values() if me(node) == supplier)
+        usage = keeper.require_supplier().customers_list()
         assert usage[0]["files_count"] >= 1
         everything = SupplierClient(network)
         assert [e.name async for e in everything.list(supplier, share_prefix(SHARE))] == [
@@ -190,11 +188,10 @@ def test_charters_only_go_forward(tmp_path: Path) -> None:
                 await give_charter(network, supplier, charter)
         with pytest.raises(NoContract):
             await give_charter(network, supplier, signed(mallory))
-        with pytest.raises(BitdustError):
-            response = await network.request(
+        with pytest.raises(NetworkError):
+            await network.request(
                 supplier, "supplier.charter.put", None, body=b"\xff" * 999, timeout=9.0
             )
-            response.close()
         with pytest.raises(NetworkError):
             await network.request(
                 supplier, "fragment.get", {"name": "x", "account": b"short"}, timeout=9.0

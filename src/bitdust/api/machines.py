@@ -142,6 +142,7 @@ def _machines(node: Node) -> Iterator[Machine]:
     yield from _network(node)
     yield from _suppliers(node)
     yield from _customers(node)
+    yield from _groups(node)
     yield from _storage(node)
     yield from _packets(node)
 
@@ -187,6 +188,14 @@ def _suppliers(node: Node) -> Iterator[Machine]:
     for row in customer.suppliers_list():
         who = f"supplier_{row['position']}"
         yield Machine("SupplierConnector", who, row["supplier_state"], details=row["global_id"])
+
+
+def _groups(node: Node) -> Iterator[Machine]:
+    if node.groups is None:
+        return
+    for row in node.groups.rows.values():
+        state = node.groups.view(row)["state"]
+        yield Machine("GroupParticipant", f"group_{row.no}", state, details=row.key_id)
 
 
 def _customers(node: Node) -> Iterator[Machine]:

@@ -225,17 +225,7 @@ ROWS: tuple[OlderName, ...] = (
     OlderName("network_reconnect", "network_reconnect", shape=_text("reconnected")),
 )
 
-_LATER: Mapping[str, tuple[str, ...]] = {
-    "groups": (
-        "message_send_group",
-        "groups_list",
-        "group_create",
-        "group_info",
-        "group_join",
-        "group_leave",
-        "group_share",
-    ),
-}
+_LATER: Mapping[str, tuple[str, ...]] = {}
 
 LATER: Mapping[str, str] = {name: subject for subject, names in _LATER.items() for name in names}
 """Methods of the three documents whose subject this version does not have yet."""

@@ -131,7 +131,7 @@ async def queues_list(node: Node) -> list[dict[str, Any]]:
     return [
         {"queue_id": row["queue_id"], "messages": row["messages"]}
         for row in (*node.consumers.queues(), *node.message_stream.consumers())
-    ]
+    ] + [{"queue_id": row["queue_id"], "messages": 0} for row in _group_queues(node)]
 
 
 @operation(GET("/queue/consumer/list/v1"), cli="queue consumers")
@@ -144,25 +144,39 @@ async def queue_consumers_list(node: Node) -> list[dict[str, Any]]:
 
     Source: BitDust API, third generation, queue_consumers_list.
     """
-    return [
-        {
-            "consumer_id": row["consumer_id"],
-            "queues": [row["queue_id"]],
-            "commands": ["event"],
-            "state": "READ" if row["waiting"] else "READY",
-            "consumed": row["consumed"],
-        }
-        for row in node.consumers.queues()
-    ] + [
-        {
-            "consumer_id": row["consumer_id"],
-            "queues": [row["queue_id"]],
-            "commands": row["message_types"],
-            "state": "READ" if row["waiting"] else "READY",
-            "consumed": row["consumed"],
-        }
-        for row in node.message_stream.consumers()
-    ]
+    return (
+        [
+            {
+                "consumer_id": row["consumer_id"],
+                "queues": [row["queue_id"]],
+                "commands": ["event"],
+                "state": "READ" if row["waiting"] else "READY",
+                "consumed": row["consumed"],
+            }
+            for row in node.consumers.queues()
+        ]
+        + [
+            {
+                "consumer_id": row["consumer_id"],
+                "queues": [row["queue_id"]],
+                "commands": row["message_types"],
+                "state": "READ" if row["waiting"] else "READY",
+                "consumed": row["consumed"],
+            }
+            for row in node.message_stream.consumers()
+        ]
+        + [
+            {
+                "consumer_id": member,
+                "queues": [row["queue_id"]],
+                "commands": ["group_message"],
+                "state": row["state"],
+                "consumed": row["sequence_id"] + 1,
+            }
+            for row in _group_queues(node)
+            for member in row["members"]
+        ]
+    )
 
 
 @operation(GET("/queue/producer/list/v1"), cli="queue producers")
@@ -175,31 +189,44 @@ async def queue_producers_list(node: Node) -> list[dict[str, Any]]:
     Source: BitDust API, third generation, queue_producers_list.
     """
     queues = [row["queue_id"] for row in node.consumers.queues()]
-    return [
-        {
-            "producer_id": str(node.global_id) if node.global_id is not None else "events",
-            "queues": queues,
-            "state": "READY",
-            "produced": sum(node.events.counts.values()),
-        }
-    ] + [
-        {
-            "producer_id": kind,
-            "queues": [
-                row["queue_id"]
-                for row in node.message_stream.consumers()
-                if kind in row["message_types"]
-            ],
-            "state": "READY",
-            "produced": produced,
-        }
-        for kind, produced in sorted(node.message_stream.produced.items())
-    ]
+    return (
+        [
+            {
+                "producer_id": str(node.global_id) if node.global_id is not None else "events",
+                "queues": queues,
+                "state": "READY",
+                "produced": sum(node.events.counts.values()),
+            }
+        ]
+        + [
+            {
+                "producer_id": kind,
+                "queues": [
+                    row["queue_id"]
+                    for row in node.message_stream.consumers()
+                    if kind in row["message_types"]
+                ],
+                "state": "READY",
+                "produced": produced,
+            }
+            for kind, produced in sorted(node.message_stream.produced.items())
+        ]
+        + [
+            {
+                "producer_id": member,
+                "queues": [row["queue_id"]],
+                "state": row["state"],
+                "produced": row["produced"].get(member, 0),
+            }
+            for row in _group_queues(node)
+            for member in row["members"]
+        ]
+    )
 
 
 @operation(GET("/queue/stream/list/v1"), cli="queue streams")
 async def queue_streams_list(node: Node) -> list[dict[str, Any]]:
-    """List queues with those who take from them and put into them.
+    """List queues with those who take from them and put into them: events, and your groups.
 
     Returns:
         A list of `queue_id`, `active` (somebody waits), `consumers`, `producers` and `sequence_id`,
@@ -217,4 +244,19 @@ async def queue_streams_list(node: Node) -> list[dict[str, Any]]:
             "sequence_id": row["consumed"] - 1,
         }
         for row in node.consumers.queues()
+    ] + [
+        {
+            "queue_id": row["queue_id"],
+            "active": row["active"],
+            "consumers": row["members"],
+            "producers": row["members"],
+            "sequence_id": row["sequence_id"],
+        }
+        for row in _group_queues(node)
     ]
+
+
+def _group_queues(node: Node) -> list[dict[str, Any]]:
+    """Queues of the groups this node takes part in and is connected to."""
+    rows = node.groups.queues() if node.groups is not None else []
+    return [row for row in rows if row["queue_id"]]

@@ -17,6 +17,7 @@ from bitdust.messaging.broadcast import Broadcasts
 from bitdust.messaging.broker_service import BrokerService
 from bitdust.messaging.broker_store import BrokerStore
 from bitdust.messaging.group_around import Around, takes_groups
+from bitdust.messaging.group_store import GroupRow
 from bitdust.messaging.group_wire import Broker
 from bitdust.messaging.groups import GROUP_KEYS, Groups
 from bitdust.messaging.history import Conversation, History
@@ -57,6 +58,7 @@ __all__ = [
     "BrokerService",
     "BrokerStore",
     "Conversation",
+    "GroupRow",
     "Groups",
     "Handover",
     "History",

@@ -535,6 +535,11 @@ class Groups:
                     "state": view["state"],
                     "members": view["members"],
                     "sequence_id": view["last_sequence_id"],
+                    "produced": {
+                        name_of(m.idurl): m.counter
+                        for m in session.row.state.members.values()
+                        if m.state == "active"
+                    },
                 }
             )
         return rows

@@ -106,6 +106,7 @@ class FakeNode:
         self.network = self.dht = self.customer = self.supplier = None
         self.message_stream = MessageStream()
         self.history = self.messages = self.broadcasts = None
+        self.groups = self.broker = None
         self.traffic = Traffic(self.clock)
         self.machines = MachineTable()
         self.automats = MachineWatch(self, lambda: look(self))  # type: ignore[arg-type]
@@ -139,7 +140,7 @@ class FakeNode:
         raise ServiceOff("the network is off")
 
     require_friends = require_pairing = require_key_exchange = require_network
-    require_history = require_messages = require_broadcasts = require_network
+    require_history = require_messages = require_broadcasts = require_groups = require_network
 
     async def find_person(self, person: str) -> Any:
         raise NotFound(f"unknown user {person}")

@@ -66,7 +66,6 @@ def inherited_settings() -> list[Setting]:
         ),
         *_kept(
             "services/backups",
-            ("enabled", Bool(), True),
             ("keep-local-copies-enabled", Bool(), True),
             ("max-block-size", Size(), parse_size("16 MB")),
             ("wait-suppliers-enabled", Bool(), True),
@@ -149,7 +148,6 @@ def inherited_settings() -> list[Setting]:
         ),
         *_kept(
             "services/data-motion",
-            ("enabled", Bool(), True),
             ("supplier-request-queue-size", Int(1), 4),
             ("supplier-sending-queue-size", Int(1), 4),
         ),
@@ -219,7 +217,6 @@ def inherited_settings() -> list[Setting]:
         *_kept(
             "services/private-messages",
             ("acknowledge-unread-messages-enabled", Bool(), True),
-            ("enabled", Bool(), True),
         ),
         *_kept(
             "services/proxy-server",
@@ -236,14 +233,6 @@ def inherited_settings() -> list[Setting]:
             ("priority", Int(), 100),
             ("receiving-enabled", Bool(), True),
             ("sending-enabled", Bool(), True),
-        ),
-        *_kept(
-            "services/rebuilding",
-            ("enabled", Bool(), True),
-        ),
-        *_kept(
-            "services/restores",
-            ("enabled", Bool(), True),
         ),
         *_kept(
             "services/supplier-contracts",

@@ -64,10 +64,22 @@ SPECS = (
     Spec(
         "backup_db",
         ("employer", "keys_registry"),
-        "Keeps the catalog of the own data, its journal and its repair.",
+        "Keeps the catalog of the own data, its journal and its care.",
     ),
-    Spec("list_files", ("backup_db",), "Answers what the catalog holds, and runs transfers."),
-    Spec("keys_storage", ("list_files",), "Stores the other own keys under the master key."),
+    Spec("list_files", ("backup_db",), "Answers what the catalog holds."),
+    Spec("data_motion", ("backup_db",), "Lets own data travel to and from suppliers at all."),
+    Spec(
+        "rebuilding",
+        ("data_motion",),
+        "Brings back lost fragments, and moves them when a supplier is replaced.",
+    ),
+    Spec("backups", ("list_files", "data_motion"), "Runs uploads; while it is off they wait."),
+    Spec("restores", ("list_files", "data_motion"), "Runs downloads; while it is off they wait."),
+    Spec(
+        "keys_storage",
+        ("backups", "restores"),
+        "Stores the other own keys under the master key.",
+    ),
     Spec("my_data", ("list_files",), "Opens the own files to the person and its programs."),
     Spec(
         "shared_data",

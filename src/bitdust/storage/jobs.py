@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -11,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from bitdust.errors import BitdustError, Stopped
+from bitdust.errors import BitdustError, ServiceOff, Stopped
 from bitdust.ids import RemotePath
 
 UPLOAD = "upload"
@@ -21,6 +22,8 @@ MAX_PENDING = 1000
 """Jobs of one kind that may wait; more are refused."""
 MAX_WARNINGS = 100
 """Warnings kept of one job; the rest is only counted."""
+STOP_LOOK = 0.5
+"""Seconds between two looks whether a job that waits was stopped."""
 MAX_FINISHED = 100
 """Finished jobs that stay visible."""
 
@@ -66,6 +69,7 @@ class Job:
     warnings: list[str] = field(default_factory=list)
     warnings_total: int = 0
     stopping: threading.Event = field(default_factory=threading.Event)
+    parking: threading.Event = field(default_factory=threading.Event)
     finished: asyncio.Event = field(default_factory=asyncio.Event)
 
     def warn(self, text: str) -> None:
@@ -75,9 +79,20 @@ class Job:
             self.warnings.append(text)
 
     def check(self) -> None:
-        """Raise ``Stopped`` if somebody asked the job to end."""
+        """Raise ``Stopped`` if somebody asked the job to end, or to wait."""
         if self.stopping.is_set():
             raise Stopped(f"the {self.kind} of {self.remote} was stopped")
+        if self.parking.is_set():
+            raise Stopped(f"the {self.kind} of {self.remote} waits")
+
+    def begin_again(self) -> None:
+        """Be as it was before it ran; what it did stays done and is passed over."""
+        self.parking.clear()
+        self.state = "pending"
+        self.options["resumed"] = True
+        self.reading = self.eof = False
+        self.bytes_processed = self.files_processed = self.bytes_sent = 0
+        self.block_number = self.work_blocks = 0
 
     @property
     def progress(self) -> float:
@@ -167,6 +182,9 @@ class JobQueue:
         slots: how many run at once.
         record: writes down a job that failed or was stopped.
         on_end: called when a job ended, in whatever way, before its waiters are woken.
+        on_park: called when a job that ran was made to wait, before it is in the line again.
+        cancels: jobs that are to wait are cancelled wherever they are; else they come to a place
+            where they look.
     """
 
     def __init__(
@@ -174,10 +192,19 @@ class JobQueue:
         slots: int,
         record: Callable[[Job], Awaitable[None]],
         on_end: Callable[[Job], None],
+        on_park: Callable[[Job], Awaitable[None]] | None = None,
+        *,
+        cancels: bool = False,
     ) -> None:
         self._slots = asyncio.Semaphore(slots)
         self._record = record
         self._on_end = on_end
+        self._on_park = on_park
+        self._cancels = cancels
+        self._going = asyncio.Event()
+        self._going.set()
+        self._off = ""
+        self._works: dict[Job, asyncio.Task[dict[str, Any]]] = {}
         self._tasks: dict[Job, asyncio.Task[None]] = {}
         self._finished: list[Job] = []
         self._closing = False
@@ -206,6 +233,75 @@ class JobQueue:
             self._run(job, run, ready), name=f"{job.kind} {job.id}"
         )
 
+    def pause(self, reason: str) -> None:
+        """Let all jobs wait, those that run as well, until ``resume``; new ones are refused.
+
+        Args:
+            reason: why, for those who want to begin one.
+        """
+        self._off = reason
+        self._going.clear()
+        for job in self.running():
+            job.parking.set()
+            if self._cancels and job in self._works:
+                self._works[job].cancel()
+
+    def resume(self) -> None:
+        """Let jobs run again; those that waited go on where they were."""
+        self._off = ""
+        self._going.set()
+
+    def check_open(self) -> None:
+        """See whether a job may be begun.
+
+        Raises:
+            ServiceOff: all of the kind are made to wait, with the reason.
+        """
+        if self._off:
+            raise ServiceOff(self._off, hint="see `bitdust service list`")
+
+    async def _permitted(self, job: Job) -> None:
+        """Wait until jobs may run, or this one is to end."""
+        while not self._going.is_set():
+            job.check()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(STOP_LOOK):
+                    await self._going.wait()
+
+    async def _work(
+        self, job: Job, run: Callable[[Job], Awaitable[dict[str, Any]]]
+    ) -> dict[str, Any] | None:
+        """Run a job; None when it was made to wait before its end."""
+        work = self._works[job] = asyncio.ensure_future(run(job))
+        try:
+            return await work
+        except (asyncio.CancelledError, Stopped):
+            task = asyncio.current_task()
+            outer = task is not None and task.cancelling()
+            if outer or self._closing or job.stopping.is_set() or not job.parking.is_set():
+                raise
+            return None
+        finally:
+            self._works.pop(job, None)
+
+    async def _perform(
+        self, job: Job, run: Callable[[Job], Awaitable[dict[str, Any]]]
+    ) -> dict[str, Any]:
+        """Run a job to its end, with as many breaks as it is made to take."""
+        while True:
+            await self._permitted(job)
+            async with self._slots:
+                job.check()
+                if not self._going.is_set():
+                    continue
+                job.state = "running"
+                result = await self._work(job, run)
+                if result is not None:
+                    return result
+                if self._on_park is not None:
+                    await self._on_park(job)
+                job.begin_again()
+
     async def _run(
         self,
         job: Job,
@@ -215,10 +311,7 @@ class JobQueue:
         try:
             if ready is not None:
                 await ready(job)
-            async with self._slots:
-                job.check()
-                job.state = "running"
-                job.result = await run(job)
+            job.result = await self._perform(job, run)
             job.state = "done"
         except asyncio.CancelledError:
             # the node stops: the row in the catalog stays, and the job goes on at the next start

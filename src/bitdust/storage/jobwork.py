@@ -21,6 +21,7 @@ from bitdust.storage.catalog.types import JobState, Progress, Version, VersionSt
 from bitdust.storage.formats.repair import acknowledgements_needed, may_vanish
 from bitdust.storage.jobs import Job
 from bitdust.storage.ports import Suppliers
+from bitdust.storage.rules import StorageRules
 from bitdust.storage.transfer.blockwriter import BlockSender, BlockWriter, OwnerKey
 from bitdust.storage.transfer.download import Restorer
 from bitdust.storage.transfer.fetch import BlockFetcher
@@ -55,6 +56,7 @@ class JobWork:
     events: EventBus
     clock: Clock
     pool: Executor
+    rules: StorageRules
     _random: Random
 
     @property
@@ -107,6 +109,15 @@ class JobWork:
         yield
         await in_pool(self.pool, self._mark_job, job, JobState.DONE)
 
+    async def _parked(self, job: Job) -> None:
+        """Give up the blocks that an upload was sending, as no memory holds them any more."""
+
+        def abandon() -> None:
+            with self.parts.catalog.transaction() as tx:
+                tx.abandon_blocks(job.id)
+
+        await in_pool(self.pool, abandon)
+
     async def _record(self, job: Job) -> None:
         """Write down that a job failed or was stopped, so that no restart takes it up again."""
         state = JobState.STOPPED if job.state == "stopped" else JobState.FAILED
@@ -124,7 +135,15 @@ class JobWork:
         self._refuse_too_few(n)
         self.events.publish("backup-started", remote_path=str(job.remote), job_id=job.id)
         async with self._job_row(job):
-            writer = BlockWriter(parts.catalog, owner, n, self.clock, self._random, job.id)
+            writer = BlockWriter(
+                parts.catalog,
+                owner,
+                n,
+                self.clock,
+                self._random,
+                job.id,
+                self.rules.block_limit,
+            )
             sender = BlockSender(self.pool, parts.catalog, n, parts.spreader, job)
             reader = TreeReader(
                 parts.catalog,

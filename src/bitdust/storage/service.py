@@ -29,10 +29,10 @@ from bitdust.storage.catalog.types import (
 )
 from bitdust.storage.formats.erasure import ecc_map
 from bitdust.storage.formats.repair import acknowledgements_needed
-from bitdust.storage.formats.seal import MAX_PAYLOAD
 from bitdust.storage.jobs import DOWNLOAD, UPLOAD, Job, JobQueue
 from bitdust.storage.jobwork import JobWork, Parts
 from bitdust.storage.ports import Keys, Secret, StorageClient, Suppliers
+from bitdust.storage.rules import StorageRules
 from bitdust.storage.transfer.blockwriter import OwnerKey
 from bitdust.storage.transfer.fetch import BlockFetcher, StoredBlock
 from bitdust.storage.transfer.spread import NodeID, Spreader
@@ -105,8 +105,9 @@ class Storage(JobWork):
         self._parts: Parts | None = None
         self._off = "the catalog is not open yet"
         self._recovery: asyncio.Task[int] | None = None
-        self.uploads = JobQueue(UPLOADS_AT_ONCE, self._record, self._ended)
-        self.downloads = JobQueue(DOWNLOADS_AT_ONCE, self._record, self._ended)
+        self.rules = StorageRules()
+        self.uploads = JobQueue(UPLOADS_AT_ONCE, self._record, self._ended, self._parked)
+        self.downloads = JobQueue(DOWNLOADS_AT_ONCE, self._record, self._ended, cancels=True)
         events.on_event(self._on_event)
 
     # --- life --------------------------------------------------------------------------------
@@ -193,6 +194,7 @@ class Storage(JobWork):
             self.events,
             self.pool,
             lambda: self.suppliers.n,
+            self.rules,
         )
         inspector = Inspector(
             catalog,
@@ -273,6 +275,19 @@ class Storage(JobWork):
         if self._parts is None:
             raise ServiceOff(self._off, hint="try again in a moment; see `bitdust supplier list`")
         return self._parts
+
+    async def change_rules(
+        self, *, moving: bool | None = None, repairing: bool | None = None
+    ) -> None:
+        """Let data move, and be repaired, or not; what the caretaker does now ends at once."""
+        if moving is not None:
+            self.rules.moving = moving
+        if repairing is not None:
+            self.rules.repairing = repairing
+        if self._parts is not None:
+            await self._parts.care.stop()
+            self._parts.care.start()
+            self._wake_care()
 
     def rekey(self) -> None:
         """The secret of the master key changed: what is sent from now on is locked under it."""
@@ -370,7 +385,7 @@ class Storage(JobWork):
 
     def _submit(self, job: Job, ready: Callable[[Job], Awaitable[None]] | None = None) -> None:
         job.eccmap = ecc_map(self.suppliers.n)
-        job.block_size = MAX_PAYLOAD
+        job.block_size = self.rules.block_limit
         if job.kind == UPLOAD:
             self.uploads.submit(job, self._upload, ready)
         else:
@@ -397,6 +412,7 @@ class Storage(JobWork):
             item: of the catalog.
             options: kept with the job.
         """
+        (self.uploads if kind == UPLOAD else self.downloads).check_open()
         owner = await self.owner_key(remote.key_id)
         catalog = self.parts.catalog
         now = self.clock.now()

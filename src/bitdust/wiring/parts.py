@@ -17,6 +17,7 @@ from bitdust.wiring.ground import (
     TcpPart,
 )
 from bitdust.wiring.groups import BrokerPart, GroupsPart
+from bitdust.wiring.jobs import DownloadsPart, MotionPart, RebuildingPart, UploadsPart
 from bitdust.wiring.messages import HistoryPart, MailboxPart, MessagesPart
 from bitdust.wiring.part import NodePart
 from bitdust.wiring.people import FriendsPart, KeyExchangePart
@@ -65,6 +66,10 @@ def service_parts(node: Node) -> dict[str, Part]:
         "backup_db": CatalogPart(node, employer),
         "list_files": FilesPart(node),
         "keys_storage": KeySafePart(node),
+        "data_motion": MotionPart(node),
+        "rebuilding": RebuildingPart(node),
+        "backups": UploadsPart(node),
+        "restores": DownloadsPart(node),
         "my_data": NodePart(node),
         "shared_data": SharesPart(node, gateway),
     }

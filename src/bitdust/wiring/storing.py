@@ -15,6 +15,7 @@ from bitdust.services import ServicePort
 from bitdust.storage import Files, KeySafe, Storage
 from bitdust.supply import CustomerService, FragmentStore, SupplierService
 from bitdust.wiring.ground import GatewayPart
+from bitdust.wiring.jobs import hold_back
 from bitdust.wiring.part import NodePart
 from bitdust.wiring.rotating import reload_keys
 
@@ -190,12 +191,19 @@ class CatalogPart(NodePart):
             other_names=node.require_identity().other_names,
         )
         node.storage = storage
+        hold_back(storage)
+        key = "services/backups"
+        storage.rules.set_block_size(node.settings.get_int(f"{key}/block-size"))
+        storage.rules.keep_versions = node.settings.get_int(f"{key}/max-copies")
+        self._follow(f"{key}/block-size", storage.rules.set_block_size)
+        self._follow(f"{key}/max-copies", lambda keep: _keep(storage, keep))
         # whoever had suppliers had a catalog: one that is gone is looked for, not begun anew
         recovering = (node.home / "metadata" / RECOVERING).exists()
         lost = self._employer.had_suppliers and not catalog.exists()
         await storage.start(recover=recovering or lost)
 
     async def stop(self) -> None:
+        await self._end()
         storage, self._node.storage = self._node.storage, None
         if storage is not None:
             await storage.stop()
@@ -208,6 +216,10 @@ class CatalogPart(NodePart):
             return storage is not None and storage.parts is not None
         except BitdustError:
             return False
+
+
+def _keep(storage: Storage, versions: int) -> None:
+    storage.rules.keep_versions = versions
 
 
 class FilesPart(NodePart):

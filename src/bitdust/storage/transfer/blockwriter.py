@@ -24,7 +24,13 @@ from bitdust.storage.formats.audit import make_challenges
 from bitdust.storage.formats.compression import Compressor
 from bitdust.storage.formats.fragment import Fragment, build_fragments
 from bitdust.storage.formats.packer import Block, BlockSpace, Packer
-from bitdust.storage.formats.seal import BLOCK_ID_SIZE, KEY_SIZE, BlockKind, wrap_key
+from bitdust.storage.formats.seal import (
+    BLOCK_ID_SIZE,
+    KEY_SIZE,
+    MAX_PAYLOAD,
+    BlockKind,
+    wrap_key,
+)
 from bitdust.storage.jobs import Job
 from bitdust.storage.transfer.spread import Outcome, Spreader
 
@@ -88,10 +94,18 @@ class BlockWriter:
         clock: wall clock.
         random: for block ids and keys.
         job: number of the upload.
+        limit: payload bytes of a block, at most.
     """
 
     def __init__(
-        self, catalog: Catalog, owner: OwnerKey, n: int, clock: Clock, random: Random, job: int
+        self,
+        catalog: Catalog,
+        owner: OwnerKey,
+        n: int,
+        clock: Clock,
+        random: Random,
+        job: int,
+        limit: int = MAX_PAYLOAD,
     ) -> None:
         self._catalog = catalog
         self._owner = owner
@@ -100,7 +114,7 @@ class BlockWriter:
         self._random = random
         self._job = job
         self._compressor = Compressor()
-        desk = BlockSpace()
+        desk = BlockSpace(limit)
         self._limit = desk.limit
         self._space: BlockSpace | None = None
         # the closure holds the memory and not the writer: without a cycle it goes back at once

@@ -14,10 +14,17 @@ from typing import Protocol
 
 import structlog
 
-from bitdust.errors import AlreadyExists, BitdustError, IntegrityError, NotInCatalog
+from bitdust.errors import (
+    AlreadyExists,
+    BitdustError,
+    IntegrityError,
+    NotInCatalog,
+    ServiceOff,
+)
 from bitdust.events import EventBus
 from bitdust.pool import in_pool
 from bitdust.storage.catalog.catalog import Catalog
+from bitdust.storage.catalog.schema import CatalogBusy
 from bitdust.storage.catalog.types import (
     BlockRow,
     BlockState,
@@ -29,6 +36,7 @@ from bitdust.storage.catalog.types import (
 )
 from bitdust.storage.formats.erasure import fragments_needed
 from bitdust.storage.formats.fragment import rebuild_fragment
+from bitdust.storage.rules import StorageRules
 from bitdust.storage.transfer.fetch import BlockFetcher
 from bitdust.storage.transfer.spread import NodeID, ObjectClient
 from bitdust.storage.upkeep.blockstore import BlockIndex
@@ -74,6 +82,8 @@ class Caretaker:
         suppliers: who holds which position.
         events: ``data-repaired`` and ``my-backup-index-synchronized`` are told there.
         pool: for the catalog and the erasure code.
+        number: of suppliers now.
+        rules: what may be done.
     """
 
     def __init__(
@@ -89,7 +99,9 @@ class Caretaker:
         events: EventBus,
         pool: Executor,
         number: Callable[[], int],
+        rules: StorageRules,
     ) -> None:
+        self._rules = rules
         self._catalog = catalog
         self._blocks = blocks
         self._journal = journal
@@ -130,6 +142,8 @@ class Caretaker:
                 async with asyncio.timeout(EVERY):
                     await self._wake.wait()
             self._wake.clear()
+            if not self._rules.moving:
+                continue
             try:
                 await self.look()
             except BitdustError as exc:
@@ -144,15 +158,25 @@ class Caretaker:
             ``segments`` sent, ``moved`` and ``rebuilt`` fragments, ``removed`` blocks.
 
         Raises:
+            ServiceOff: nothing may travel.
             TooFewSuppliers, QuotaExceeded: the journal cannot be sent now.
         """
+        if not self._rules.moving:
+            raise ServiceOff(
+                "service_data_motion is not running",
+                hint="start it with `bitdust service start data_motion`",
+            )
+        moved = rebuilt = 0
         async with self._turn:
             await in_pool(self._pool, self._blocks.settle)
             removed = await self._remove_orphans()
+            if self._rules.keep_versions:
+                await in_pool(self._pool, self._thin_out, self._rules.keep_versions)
             await self._sweeper.run()
             segments, _ = await self._journal.flush(self._number())
-            moved = await self._mover.run()
-            rebuilt = await self._repair()
+            if self._rules.repairing:
+                moved = await self._mover.run()
+                rebuilt = await self._repair()
             await self._settle()
             segments += await self._compactor.run(self._number())
             removed += await self._reclaim()
@@ -273,6 +297,21 @@ class Caretaker:
         return health.stored == health.fragments
 
     # --- clearing away -----------------------------------------------------------------------
+
+    def _thin_out(self, keep: int) -> None:
+        """Delete what is older than the newest ``keep`` complete versions of each item."""
+        kept: dict[int, int] = {}
+        surplus: list[int] = []
+        for version in reversed(self._catalog.versions_in_state(VersionState.STORED)):
+            kept[version.root] = kept.get(version.root, 0) + 1
+            if kept[version.root] > keep:
+                surplus.append(version.seq)
+        for seq in reversed(surplus[-MARKED_AT_ONCE:]):
+            try:
+                with self._catalog.transaction() as tx:
+                    tx.delete_version(seq)
+            except (CatalogBusy, NotInCatalog):
+                continue  # an upload builds on it, or it is gone: the next look sees
 
     async def _reclaim(self) -> int:
         """Delete the fragments of blocks that nothing refers to any more."""

@@ -258,7 +258,7 @@ class Network:
             contact.next_attempt = 0.0
 
     def renew(self, node_id: NodeID) -> None:
-        """End the connections to a node as ``disconnect`` does, and make a new one if it is kept."""
+        """End the connections to a node as ``disconnect`` does; make a new one if it is kept."""
         contact = self._contacts.find(node_id)
         owners = set(contact.keepers) if contact is not None else set()
         self.disconnect(node_id)

@@ -36,6 +36,9 @@ START_DEADLINE = 60.0
 """Seconds a detached daemon may take until it answers."""
 STOP_DEADLINE = 20.0
 """Seconds a clean stop may take before the process ends anyway."""
+_SEED_WORD = "--seed"
+NODE = "node"
+SEED = "dhtseed"
 _M_ARENA_MAX = -8
 """``mallopt`` of the GNU C library: the most heaps there may be."""
 _ARENAS = 2
@@ -89,13 +92,14 @@ class HomeLock:
 
     Args:
         home: the home directory.
+        kind: ``NODE`` or ``SEED``; stands in the file, for whoever wants to end the process.
 
     Raises:
         AlreadyRunning: another process holds it.
         LocalFileError: the home cannot be made or written.
     """
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, kind: str = NODE) -> None:
         path = home / "daemon.lock"
         try:
             home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -113,7 +117,7 @@ class HomeLock:
                 f"another daemon (process {holder(home) or 'unknown'}) already uses {str(home)!r}"
             ) from exc
         os.ftruncate(self._fd, 0)
-        os.write(self._fd, f"{os.getpid()}\n".encode())
+        os.write(self._fd, f"{os.getpid()} {kind}\n".encode())
 
     def release(self) -> None:
         """Give the home up."""
@@ -123,17 +127,28 @@ class HomeLock:
 
 def holder(home: Path) -> int | None:
     """The process id of the daemon that holds ``home``, or None when none does."""
+    words = _held(home)
+    return int(words[0]) if words and words[0].isdigit() else None
+
+
+def seed_in(home: Path) -> int | None:
+    """The process id of the DHT seed that holds ``home``, or None when it is a node or none."""
+    words = _held(home)
+    return holder(home) if words[1:] == [SEED] else None
+
+
+def _held(home: Path) -> list[str]:
+    """What the lock of a running daemon says: its process id and its kind."""
     try:
         fd = os.open(home / "daemon.lock", os.O_RDWR | os.O_CLOEXEC)
     except OSError:
-        return None
+        return []
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        text = os.pread(fd, 32, 0).split()
-        return int(text[0]) if text and text[0].isdigit() else None
+        return os.pread(fd, 32, 0).decode("ascii", "replace").split()
     else:
-        return None
+        return []
     finally:
         os.close(fd)
 
@@ -282,6 +297,24 @@ async def _serve(
             await asyncio.wait_for(node.stop(), STOP_DEADLINE)
 
 
+async def _serve_seed(home: Path, ready: Callable[[], None], plan: LogPlan) -> bool:
+    """Run a DHT seed until asked to stop."""
+    from bitdust.seed import DhtSeed
+
+    settings = Settings(home)
+    _follow_level(settings, plan)
+    seed = DhtSeed(home, settings)
+    for name in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(name, seed.request_stop)
+    try:
+        await seed.start()
+        ready()
+        return await seed.wait_stop()
+    finally:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(seed.stop(), STOP_DEADLINE)
+
+
 def _run(main: Coroutine[Any, Any, bool]) -> bool:
     try:
         import uvloop
@@ -297,6 +330,7 @@ def serve(
     console: bool,
     passphrase: str | None = None,
     plan: LogPlan | None = None,
+    seed: bool = False,
 ) -> None:
     """Hold the home and run the daemon in this process until it is stopped.
 
@@ -306,17 +340,20 @@ def serve(
         console: log to stderr as well.
         passphrase: opens a locked master key.
         plan: where the log goes.
+        seed: be a DHT seed and nothing else.
 
     Raises:
         BitdustError: it could not start; nothing is left running.
     """
     plan = plan or LogPlan()
-    lock = HomeLock(home)
+    lock = HomeLock(home, SEED if seed else NODE)
     try:
         setup_logging(home, console=console, plan=plan)
         _raise_file_limit()
         _tune_heaps()
-        restart = _run(_serve(home, ready, passphrase, plan))
+        restart = _run(
+            _serve_seed(home, ready, plan) if seed else _serve(home, ready, passphrase, plan)
+        )
     finally:
         lock.release()
     if restart:
@@ -335,7 +372,12 @@ def _pipe_with(passphrase: str | None) -> int:
 
 
 def run_daemon(
-    home: Path, *, foreground: bool, passphrase: str | None = None, plan: LogPlan | None = None
+    home: Path,
+    *,
+    foreground: bool,
+    passphrase: str | None = None,
+    plan: LogPlan | None = None,
+    seed: bool = False,
 ) -> int | None:
     """Start the daemon for ``home``.
 
@@ -344,6 +386,7 @@ def run_daemon(
         foreground: stay in this process until stopped, logging to stderr.
         passphrase: opens a locked master key.
         plan: where the log goes.
+        seed: be a DHT seed and nothing else.
 
     Returns:
         The process id of the detached daemon, once it answers; None after a run in the foreground.
@@ -353,7 +396,7 @@ def run_daemon(
         BitdustError: it could not start, with the reason it gave.
     """
     if foreground:
-        serve(home, lambda: None, console=True, passphrase=passphrase, plan=plan)
+        serve(home, lambda: None, console=True, passphrase=passphrase, plan=plan, seed=seed)
         return None
     pid = holder(home)
     if pid is not None:
@@ -376,6 +419,7 @@ def run_daemon(
                 [
                     *(sys.executable, "-m", "bitdust.daemon"),
                     *(plan or LogPlan()).words(),
+                    *([_SEED_WORD] if seed else []),
                     *(str(home), str(writer)),
                 ],
                 stdin=secret,
@@ -423,6 +467,7 @@ def main(argv: list[str]) -> int:
     A pipe as standard input holds the passphrase of the master key, if it has one.
     """
     plan = LogPlan.read(word for word in argv if word.startswith("--"))
+    seed = _SEED_WORD in argv
     argv = [word for word in argv if not word.startswith("--")]
     home = Path(argv[0])
     piped = stat.S_ISFIFO(os.fstat(0).st_mode)
@@ -438,7 +483,12 @@ def main(argv: list[str]) -> int:
 
     try:
         serve(
-            home, lambda: report("ready"), console=False, passphrase=passphrase or None, plan=plan
+            home,
+            lambda: report("ready"),
+            console=False,
+            passphrase=passphrase or None,
+            plan=plan,
+            seed=seed,
         )
     except BitdustError as exc:
         report(f"{exc.code}\x00{exc.message}\x00{exc.hint}")

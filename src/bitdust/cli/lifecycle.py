@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 
@@ -136,7 +138,12 @@ def start(context: click.Context) -> None:
 def stop(context: click.Context, wait: bool) -> None:
     """Stop the node."""
     shell = shell_of(context)
-    shell.ask(registry_of(context), "process_stop", {})
+    seed: int | None = import_module("bitdust.daemon").seed_in(shell.home)
+    if seed is not None:  # it has no API
+        with suppress(ProcessLookupError):
+            os.kill(seed, signal.SIGTERM)
+    else:
+        shell.ask(registry_of(context), "process_stop", {})
     if wait:
         await_end(shell.home)
     shell.say({"stopped": True}, "the node has stopped" if wait else "the node is stopping")

@@ -254,6 +254,9 @@ LOCAL: Mapping[str, click.Command] = {
     "dhtseed": Deferred(
         "dhtseed", "Run a DHT node from which others start.", "bitdust.cli.seed_command"
     ),
+    "dhtseed": Deferred(
+        "dhtseed", "Run a DHT node from which others start.", "bitdust.cli.seed_command"
+    ),
     "install": Deferred(
         "install", "Make the home folder; let the node start with the machine.", _INSTALL
     ),

@@ -105,15 +105,18 @@ class Door(asyncio.DatagramProtocol):
             PortInUse: the port is taken.
             DhtError: the interface does not exist.
         """
-        loop = asyncio.get_running_loop()
+        family = socket.AF_INET6 if ":" in interface else socket.AF_INET
+        own = socket.socket(family, socket.SOCK_DGRAM)
         try:
-            transport, _ = await loop.create_datagram_endpoint(
-                lambda: self, local_addr=(interface, port)
+            # Bound here and not by the loop, whose kinds differ in how they say what is wrong.
+            own.setblocking(False)
+            own.bind((interface, port))
+            transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+                lambda: self, sock=own
             )
-        except PermissionError as exc:
-            raise DhtError(f"the DHT may not listen on {interface}:{port}") from exc
         except OSError as exc:
-            if exc.errno == errno.EADDRINUSE or "in use" in str(exc).lower():
+            own.close()
+            if exc.errno == errno.EADDRINUSE:
                 raise PortInUse(
                     f"the DHT port {interface}:{port} is taken by another program",
                     hint="choose another one with `services/entangled-dht/udp-port`",

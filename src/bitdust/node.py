@@ -13,7 +13,6 @@ from pathlib import Path
 
 import structlog
 
-from bitdust import __version__
 from bitdust.api import build_registry, ensure_secret
 from bitdust.api.listening import EventConsumers
 from bitdust.api.machines import look
@@ -29,11 +28,9 @@ from bitdust.contacts import (
     find_person,
     parse_address,
 )
-from bitdust.dht import Dht, identity_topic, owner_dht_key
+from bitdust.dht import Dht, identity_topic
 from bitdust.errors import (
-    AlreadyExists,
     BitdustError,
-    InvalidInput,
     NoIdentity,
     PortInUse,
     ServiceOff,
@@ -67,17 +64,15 @@ from bitdust.supply import CustomerService, SupplierService
 from bitdust.wiring import (
     RECOVERING,
     AnyNames,
-    complete_interrupted,
-    known_servers,
-    rotate,
+    Moves,
+    bring_identity_back,
+    make_identity,
     service_parts,
 )
 from bitdust.world import RealWorld, World
 
 RECOVERY_WAIT = 30.0
 """Seconds ``identity_recover`` waits for the catalog; it goes on by itself after that."""
-JOIN_WAIT = 10.0
-"""Seconds to wait for the DHT before an identity is looked for, or put, there."""
 RECONNECT_WAIT = 5.0
 """Seconds ``network_reconnect`` waits for the nodes that were connected."""
 
@@ -112,7 +107,7 @@ class Node:
         self.events = EventBus(self.clock.now)
         self.consumers = EventConsumers(self.events)
         self.pool: Executor = self.world.pool()
-        self._names = AnyNames(self.world.names(self.pool), lambda: self.dht, self.pool)
+        self.names = AnyNames(self.world.names(self.pool), lambda: self.dht, self.pool)
         self._identities: IdentityCache | None = None
         self.identity: LocalIdentity | None = None
         self.former_names = FormerNames(home)
@@ -160,8 +155,7 @@ class Node:
         self._changing = asyncio.Lock()
         self._stopping = asyncio.Event()
         self._restart = False
-        self._moves: set[asyncio.Task[IdentityDocument]] = set()
-        self._completing: asyncio.Task[None] | None = None
+        self._moves = Moves(self, self._changing)
 
     # --- life --------------------------------------------------------------------------------
 
@@ -185,7 +179,7 @@ class Node:
     async def _start(self) -> None:
         self._identities = await IdentityCache.open(
             self.home,
-            client=self._names,
+            client=self.names,
             clock=self.clock,
             pool=self.pool,
             events=self.events,
@@ -193,7 +187,7 @@ class Node:
         if has_identity(self.home):
             self.identity = await LocalIdentity.load(
                 self.home,
-                client=self._names,
+                client=self.names,
                 clock=self.clock,
                 pool=self.pool,
                 passphrase=self._passphrase,
@@ -206,7 +200,7 @@ class Node:
                 # a mistake in the settings is told at once; whatever else failed is tried again
                 raise failure
         self.services.watch()
-        self._completing = asyncio.create_task(complete_interrupted(self), name="rotation")
+        self._moves.complete_interrupted()
         if self._serve:
             await self._start_interfaces()
 
@@ -237,10 +231,7 @@ class Node:
         self._http = self._websocket = None
         await self.automats.close()
         await self.models.close()
-        moving = [*self._moves, *([self._completing] if self._completing else [])]
-        for task in moving:
-            task.cancel()
-        await asyncio.gather(*moving, return_exceptions=True)
+        await self._moves.stop()
         await self.services.close()
         self.identity = None
         if self._identities is not None:
@@ -342,34 +333,7 @@ class Node:
             NameTaken, IdentityServerError: it could not be registered.
         """
         async with self._changing:
-            if self.identity is not None:
-                raise AlreadyExists(
-                    f"this node has the identity {self.identity.global_id} already",
-                    hint="erase it first, or use another home",
-                )
-            branch = "services/identity-propagate"
-            chosen = list(servers) or known_servers(self)
-            serverless = self.settings.get_bool(f"{branch}/serverless-enabled")
-            if not chosen and not serverless:
-                raise InvalidInput(
-                    "no identity server is known",
-                    hint=f"name one, set {branch}/known-servers, or do without:"
-                    f" set {branch}/serverless-enabled",
-                )
-            if serverless:
-                await self._join_dht()
-            most = self.settings.get_int(f"{branch}/max-servers")
-            identity = await LocalIdentity.create(
-                self.home,
-                username,
-                list(dict.fromkeys(chosen))[:most],
-                client=self._names,
-                clock=self.clock,
-                pool=self.pool,
-                key_size=self.settings.get_int("personal/private-key-size"),
-                version=__version__,
-                dht_key_of=owner_dht_key if serverless else None,
-            )
+            identity = await make_identity(self, username, servers)
             await self._take_up(identity)
         self.events.publish("local-identity-set", global_id=str(identity.global_id))
         return identity
@@ -392,24 +356,7 @@ class Node:
             WrongPassphrase: it is encrypted, and the passphrase is missing or wrong.
         """
         async with self._changing:
-            if self.identity is not None:
-                raise AlreadyExists(
-                    f"this node has the identity {self.identity.global_id} already",
-                    hint="erase it first, or use another home",
-                )
-            await self._join_dht()
-            identity = await LocalIdentity.recover(
-                self.home,
-                text,
-                client=self._names,
-                clock=self.clock,
-                pool=self.pool,
-                known_idurl=known_idurl,
-                passphrase=passphrase,
-                lock_key=False,
-                version=__version__,
-                dht_key_of=owner_dht_key,
-            )
+            identity = await bring_identity_back(self, text, known_idurl, passphrase)
             (self.home / "metadata" / RECOVERING).touch(mode=0o600)
             await self._take_up(identity)
             storage = self.storage
@@ -430,26 +377,11 @@ class Node:
             NoIdentity: there is no identity yet.
             IdentityServerError, NameTaken: no server can take the address; nothing changed.
         """
-        return await self._change_sources(move=True)
+        return await self._moves.rotate(move=True)
 
     async def replace_sources(self, dead: Sequence[IDURL]) -> IdentityDocument:
         """Give up sources whose servers are dead; the rest as ``rotate_identity``."""
-        return await self._change_sources(move=False, dead=dead)
-
-    async def _change_sources(self, *, move: bool, dead: Sequence[IDURL] = ()) -> IdentityDocument:
-        async def change() -> IdentityDocument:
-            async with self._changing:
-                return await rotate(self, move=move, dead=dead)
-
-        task = asyncio.create_task(change(), name="rotate identity")
-        self._moves.add(task)
-        task.add_done_callback(self._moved)
-        return await asyncio.shield(task)
-
-    def _moved(self, task: asyncio.Task[IdentityDocument]) -> None:
-        self._moves.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            log.warning("identity servers not changed", reason=str(task.exception()))
+        return await self._moves.rotate(move=False, dead=dead)
 
     def current_name(self, name: GlobalID) -> GlobalID:
         """The name somebody has now who had, or also has, another one."""
@@ -685,11 +617,6 @@ class Node:
             if enabled
             else f"start it with `bitdust service start {full_name}`",
         )
-
-    async def _join_dht(self) -> None:
-        """Give a DHT that has just started the time to find others."""
-        if self.dht is not None:
-            await self.dht.joined(JOIN_WAIT)
 
     async def _take_up(self, identity: LocalIdentity) -> None:
         self.identity = identity

@@ -4,16 +4,16 @@ Each class brings one thing up on the node that owns it and takes it down again.
 it happens, are ``bitdust.services``' business.
 """
 
+from bitdust.wiring.identities import Moves, bring_identity_back, make_identity
 from bitdust.wiring.parts import service_parts
-from bitdust.wiring.rotating import complete_interrupted, known_servers, rotate
 from bitdust.wiring.serverless import AnyNames
 from bitdust.wiring.storing import RECOVERING
 
 __all__ = [
     "RECOVERING",
     "AnyNames",
-    "complete_interrupted",
-    "known_servers",
-    "rotate",
+    "Moves",
+    "bring_identity_back",
+    "make_identity",
     "service_parts",
 ]

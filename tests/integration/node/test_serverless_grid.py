@@ -27,7 +27,7 @@ async def in_dht(grid: Grid, node: Node) -> None:
 
     async def stands() -> bool:
         try:
-            return await node._names.fetch(place) == identity.document.to_xml()
+            return await node.names.fetch(place) == identity.document.to_xml()
         except (NotFound, IdentityServerError):
             return False
 

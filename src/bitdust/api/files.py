@@ -261,7 +261,7 @@ async def file_upload_stop(node: Node, remote_path: Target) -> Any:
     return await node.require_storage().file_upload_stop(remote_path)
 
 
-@operation(GET("/file/read/v1"), cli="file read", example={"remote_path": _FIAT})
+@operation(GET("/file/read/v1"), example={"remote_path": _FIAT})
 async def file_read(node: Node, remote_path: Target, *, offset: int = 0, size: int = 65536) -> Any:
     """Read a range of a stored file; only the pieces that hold it are fetched from the suppliers.
 
@@ -273,7 +273,9 @@ async def file_read(node: Node, remote_path: Target, *, offset: int = 0, size: i
 
     Returns:
         `remote_path`, `path_id`, `version`, `offset`, `size` (what is there of the range), `total`
-        (of the whole file), `data` in base64, and `completed`: whether the file ends there.
+        (of the whole file), `data` in base64, and `completed`: whether the file ends there. On the
+        command line, `bitdust file read` writes the bytes themselves, of the whole file if no size
+        is given.
 
     Raises:
         NoIdentity: there is no identity yet.
@@ -281,7 +283,7 @@ async def file_read(node: Node, remote_path: Target, *, offset: int = 0, size: i
         InvalidInput: it is a folder, or the range is none.
         DataUnavailable: too few fragments can be reached.
 
-    Source: own; the range read of HTTP (RFC 9110, section 14) for stored files.
+    Source: BitDust has no such method; what HTTP calls a range (RFC 9110, section 14).
     """
     return await node.require_storage().file_read(remote_path, offset, size)
 

@@ -1012,7 +1012,8 @@ class Operations(ABC):
         Returns:
             `remote_path`, `path_id`, `version`, `offset`, `size` (what is there of the range),
             `total` (of the whole file), `data` in base64, and `completed`: whether the file ends
-            there.
+            there. On the command line, `bitdust file read` writes the bytes themselves, of the
+            whole file if no size is given.
         """
         result: dict[str, Any] = self.ask(
             "file_read", {"remote_path": remote_path, "offset": offset, "size": size}

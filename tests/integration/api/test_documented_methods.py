@@ -50,6 +50,7 @@ EXPECTED: dict[str, set[str]] = {
     },
     "not_in_catalog": {
         "file_info",
+        "file_read",
         "file_delete",
         "file_upload_stop",
         "file_download_start",

@@ -83,7 +83,7 @@ async def test_file_operations_reach_storage_with_their_arguments(
     node: Any, registry: Registry
 ) -> None:
     names = [name for name in registry.operations if name.startswith(("file_", "files_"))]
-    assert len(names) == 13
+    assert len(names) == 14
     for name in names:
         needed = {
             entry.name: "/tmp/x" if entry.name == "local_path" else "a/b"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,10 @@ def listen(node: Node) -> list[Event]:
 
 def names_of(told: list[Event], word: str) -> list[str]:
     return [event.event_id for event in told if word in event.event_id]
+
+
+def heard(told: list[Event], word: str) -> bool:
+    return bool(names_of(told, word))
 
 
 async def upload(node: Node, source: Path, path: str) -> None:
@@ -106,7 +111,7 @@ def test_a_customer_moves_and_all_that_is_its_own_goes_with_it(tmp_path: Path) -
             assert alice.require_customer().positions() == hired
             assert alice.require_customer().ready() == 2
             for node, events in zip(suppliers, told, strict=True):
-                await grid.until(lambda events=events: names_of(events, "identity-url-changed"))
+                await grid.until(partial(heard, events, "identity-url-changed"))
                 changed = [e for e in events if e.event_id == "identity-url-changed"]
                 assert [e.data["new_global_id"] for e in changed] == [str(new)]
                 rows = await call(node, "customers_list")
@@ -153,7 +158,7 @@ def test_an_upload_under_way_goes_on_under_the_new_name(tmp_path: Path) -> None:
             await call(alice, "file_upload_start", local_path=str(source), remote_path="big")
             assert not names_of(told, "backup-done")
             await call(alice, "identity_rotate")
-            await grid.until(lambda: names_of(told, "backup-done"))
+            await grid.until(lambda: bool(names_of(told, "backup-done")))
             done = [event for event in told if event.event_id == "backup-done"]
             assert done[0].data["remote_path"] == f"master${alice.global_id}:big"
             assert await download(alice, "big", tmp_path / "out") == source.read_bytes()
@@ -175,7 +180,7 @@ def test_a_supplier_moves(tmp_path: Path) -> None:
             mover.settings.set(f"{BRANCH}/known-servers", SERVERS)
             told = listen(alice)
             await call(mover, "identity_rotate")
-            await grid.until(lambda: names_of(told, "identity-url-changed"))
+            await grid.until(lambda: bool(names_of(told, "identity-url-changed")))
             shown = {row["global_id"] for row in await call(alice, "suppliers_list")}
             assert shown == {"mover@other.test", "stayer@names.test"}
             assert await download(alice, "a", tmp_path / "one") == b"kept" * 50_000
@@ -277,7 +282,7 @@ def test_a_dead_server_is_left_without_being_told(tmp_path: Path) -> None:
             await grid.clock.sleep(300.0)
             assert not names_of(told, "my-identity")
             grid.names.away_hosts = {("dead.test", 80)}
-            await grid.until(lambda: names_of(told, "complete"), 100.0)
+            await grid.until(lambda: bool(names_of(told, "complete")), 100.0)
             assert names_of(told, "complete") == ["my-identity-rotate-complete"]
             sources = [str(source) for source in node.require_identity().document.sources]
             assert sources == ["http://live.test/alice.xml", "http://third.test/alice.xml"]

@@ -176,7 +176,7 @@ def test_another_hand_has_no_place_in_the_dht(tmp_path: Path) -> None:
                 "revision": 5,
             }
             dht = nodes[0].require_dht()
-            await dht.set_value(value["key"], value, record_type=IDENTITY, signer=alice)
+            await dht.set_value(record_key(place), value, record_type=IDENTITY, signer=alice)
             with pytest.raises(Exception, match="is bad") as caught:
                 await nodes[1].identities.resolve(place)
             assert caught.value.__class__.__name__ == "FormatError"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Executor
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -131,9 +132,20 @@ class Follower:
         return self._source
 
     def stored(self, number: int) -> StoredBlock:
-        """A block of the writer. Blocks."""
+        """A block of the writer. Blocks.
+
+        A supplier that was replaced is not asked any more, but who stands in its place: the writer
+        may be away, and somebody else may have brought the fragment there.
+        """
         assert self._blocks is not None
-        return self._blocks.stored(number)
+        block = self._blocks.stored(number)
+        positions = self._suppliers.positions()
+        places = []
+        for place in block.places:
+            here = positions[place.position] if place.position < len(positions) else None
+            moved = place.node not in positions and here is not None
+            places.append(replace(place, node=here) if moved and here is not None else place)
+        return replace(block, places=places)
 
     def kek(self) -> bytes:
         """What locks the keys of the writer's blocks."""

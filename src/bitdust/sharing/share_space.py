@@ -20,6 +20,7 @@ from bitdust.pool import in_pool
 from bitdust.sharing.share_chain import OwnChain
 from bitdust.sharing.share_follower import Follower
 from bitdust.sharing.share_ledger import Happening, ShareLedger
+from bitdust.sharing.share_mend import Mender
 from bitdust.sharing.share_merge import Removal, Seen, Writer, is_removed
 from bitdust.sharing.share_notes import Removed
 from bitdust.sharing.share_secret import ShareSecret, open_epochs
@@ -165,6 +166,7 @@ class ShareSpace:
             try:
                 if await self.look():
                     pause = POLL * self._random.uniform(0.8, 1.2)
+                    await self._mend()
             except BitdustError as exc:
                 log.info("share not looked at", share=self.key_id.alias, reason=exc.message)
             except Exception:
@@ -336,6 +338,27 @@ class ShareSpace:
                 gone = claim is None or is_removed(claim, removal)
                 if gone and not row.childs:
                     tx.delete_item(row.item.id)
+
+    async def _mend(self) -> None:
+        """Bring new suppliers what the others keep there; for the customer, whose they are."""
+        nodes = self.suppliers.positions()
+        if self.charter.customer != self._me or None in nodes:
+            return
+        now = b"".join(node for node in nodes if node is not None)
+        before = await in_pool(self.pool, self.ledger.get, "mended")
+        if now == before:
+            return
+        for position, node in enumerate(nodes):
+            assert node is not None
+            at = len(node) * position
+            if not before or before[at : at + len(node)] == node:
+                continue
+            for follower in list(self._followers.values()):
+                client = self._client(follower.node)
+                done = await Mender(follower, client, nodes, self.pool).mend(position)
+                if done:
+                    log.info("data of a member mended", writer=follower.person, fragments=done)
+        await in_pool(self.pool, self.ledger.set, "mended", now)
 
     # --- for the operations ---------------------------------------------------------------------
 

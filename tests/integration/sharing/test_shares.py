@@ -530,3 +530,44 @@ def test_clear_words_for_what_cannot_be(tmp_path: Path) -> None:
         assert str(document.global_id) in shares.share_info(key_id)["members"]
 
     play(tmp_path, scenario)
+
+
+def test_a_supplier_is_replaced_while_a_writer_is_away(tmp_path: Path) -> None:
+    """The customer makes whole what the other wrote, so that one more loss costs nothing."""
+
+    async def scenario(grid: Grid) -> None:
+        alice = await grid.customer("alice", suppliers=2)
+        bob = await grid.customer("bob", suppliers=2)
+        key_id = await share_between(grid, alice, bob)
+        data = os.urandom(200_000)
+        await upload(bob, key_id, make(tmp_path / "b", "one", data), "one")
+        await sees(grid, alice, key_id, "one")
+        await grid.clock.sleep(60)
+        bob_id = bob.require_identity().node_id
+        await grid.stop("bob")
+        await grid.supplier("newcomer")
+        customer = alice.require_customer()
+        old = customer.positions()
+        newcomer = grid.nodes["newcomer"].require_identity().node_id
+        await customer.change(0, newcomer, 60.0)
+        client = SupplierClient(
+            alice.require_network(),
+            prefix=f"s/{key_id.alias.removeprefix('share_')}/{bob_id.hex()[:32]}/",
+        )
+
+        async def objects() -> set[str]:
+            return {entry.name[0] async for entry in client.list(newcomer)}
+
+        for _ in range(1200):
+            if await objects() == {"d", "j"}:
+                break
+            await grid.clock.sleep(0.5)
+        assert await objects() == {"d", "j"}
+        await grid.clock.sleep(60)
+        # the other one is gone now, too; a new member learns all of it from the newcomer
+        for name, node in list(grid.nodes.items()):
+            if node.require_identity().node_id in old:
+                await grid.stop(name)
+        assert await download(alice, key_id, "one", tmp_path / "x") == data
+
+    play(tmp_path, scenario)

@@ -341,3 +341,31 @@ def test_no_other_server(tmp_path: Path) -> None:
             assert told == []
 
     run_virtual(scenario())
+
+
+def test_an_encrypted_backup(tmp_path: Path) -> None:
+    path = tmp_path / "alice.key"
+
+    async def scenario() -> None:
+        async with Grid(tmp_path / "grid") as grid:
+            node = await grid.supplier("alice")
+            name = node.global_id
+            phrase = "open sesame\n"  # as a file has it
+            await call(node, "identity_backup", destination_filepath=str(path), passphrase=phrase)
+            text = path.read_text("ascii")
+            assert path.stat().st_mode & 0o077 == 0
+            assert "RSA PRIVATE KEY" not in text
+            assert node.require_identity().key.to_pem().splitlines()[1] not in text
+            other = await grid.start("other", services__customer__enabled=False)
+            recover = REGISTRY.operations["identity_recover"]
+            for wrong in ({}, {"passphrase": "open barley"}):
+                values: dict[str, object] = {"private_key_source": text, **wrong}
+                envelope = await dispatch(other, recover, values)
+                assert envelope["status"] == "ERROR"
+                assert envelope["code"] == "wrong_passphrase"
+                assert "sesame" not in str(envelope)
+            values = {"private_key_source": text, "passphrase": "open sesame"}
+            assert (await dispatch(other, recover, values))["status"] == "OK"
+            assert other.global_id == name
+
+    run_virtual(scenario())

@@ -43,6 +43,8 @@ HOLD_TIME: Final = 120.0
 """Seconds a message waits for those before it."""
 MAX_HELD: Final = 1000
 """Messages of one sender that wait; with more, they are shown as they are."""
+MAX_NOTED: Final = 20_000
+"""Envelopes without a message that are remembered."""
 
 
 @dataclass
@@ -134,14 +136,17 @@ class Intake:
         talk = private_conversation(sender)
         if has_message(db, envelope.message_id.hex(), talk) or self._is_held(db, envelope):
             return Outcome.AGAIN
+        if _is_noted(db, envelope):
+            taken.notes.add(envelope.message_id)
+            return Outcome.AGAIN
         if not has_room(db, talk):
             return Outcome.BUSY
         try:
             plain, identity = self._open(db, envelope, now)
         except Duplicate:
-            # a message would be in the history: keys are used up and messages kept in one commit
-            taken.notes.add(envelope.message_id)
             return Outcome.AGAIN
+        except FormatError:
+            raise
         except IntegrityError:
             return Outcome.UNREADABLE
         signed = decode(plain, Signed, MAX_PAYLOAD + 256)
@@ -156,6 +161,7 @@ class Intake:
             return Outcome.REFUSED
         if payload.kind != "message":
             taken.notes.add(payload.message_id)
+            _note(db, envelope)
         if payload.kind == "acked":
             taken.acked += payload.ids()
         elif payload.kind == "unreadable":
@@ -267,3 +273,20 @@ class Intake:
         )  # fmt: skip
         if insert_message(db, message):
             shown.append((at, message))
+
+
+def _is_noted(db: apsw.Connection, envelope: Envelope) -> bool:
+    row = db.execute(
+        "SELECT 1 FROM noted WHERE peer = ? AND message_id = ?",
+        (envelope.sender, envelope.message_id),
+    ).fetchone()
+    return row is not None
+
+
+def _note(db: apsw.Connection, envelope: Envelope) -> None:
+    """Remember an envelope that held no message, so that a copy of it is known as one."""
+    number: Any = db.execute(
+        "INSERT INTO noted(peer, message_id) VALUES (?, ?) RETURNING no",
+        (envelope.sender, envelope.message_id),
+    ).fetchall()[0][0]
+    db.execute("DELETE FROM noted WHERE no <= ?", (number - MAX_NOTED,))

@@ -486,7 +486,10 @@ class BrokerCore:
             peer.match = max(peer.match, answer.length)
             peer.next = max(peer.next, peer.match)
             self._advance(now)
-        elif answer.length >= peer.match:
+        else:
+            # shorter than before: that broker lost its disk, or this is an old answer; either way
+            # nothing may count that it is not known to have
+            peer.match = min(peer.match, answer.length)
             peer.next, peer.under_way, peer.probing = answer.length, 0, True
         if self.role is Role.LEADER:
             self._send(sender, peer, now)

@@ -230,6 +230,10 @@ class Reader:
         """The own row."""
         return self._member(self._mine.sender)
 
+    def admitted(self) -> list[Member]:
+        """Those who may take part: who is in the group, and who left and may come back."""
+        return [m for m in self.state.members.values() if m.state in ("active", "left")]
+
     def active(self) -> list[Member]:
         """Those who are in the group now."""
         return [member for member in self.state.members.values() if member.state == "active"]

@@ -155,7 +155,7 @@ class Sender:
         """Let a new epoch wait, whose key the removed do not get."""
         state = self._reader.state
         gone = set(removed)
-        members = {m.sender: m.wrap for m in self._reader.active() if m.node not in gone}
+        members = {m.sender: m.wrap for m in self._reader.admitted() if m.node not in gone}
         epoch = state.epoch + 1
         secret = self._around.random.token(32)
         stream = self._reader.stream

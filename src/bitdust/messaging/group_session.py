@@ -53,6 +53,8 @@ BIG_PAGE: Final = 16
 DEAD_AFTER: Final = 60.0
 """Seconds of silence after which a broker is replaced."""
 CARE: Final = 15.0
+START_OVER: Final = 60.0
+"""Seconds between two times that a whole stream is read again."""
 
 CONNECTED: Final = "CONNECTED"
 DISCONNECTED: Final = "DISCONNECTED"
@@ -84,6 +86,9 @@ class GroupSession:
         self._changed = asyncio.Event()
         self._lost = False
         self._distrusted: set[bytes] = set()
+        self._liars: set[bytes] = set()
+        """Of them, those whose entries were wrong in themselves."""
+        self._started_over = -1e9
         self._hints: dict[bytes, Broker] = {}
         self._silent: dict[bytes, float] = {}
         self._next_care = 0.0
@@ -125,21 +130,25 @@ class GroupSession:
     async def reconnect(self) -> None:
         """Look for the leader anew; after a fork read the whole stream again."""
         if self.row.fork:
-            async with self._turn:
-                old = self.row.state
-                self.row.state = begin(self.row.stream(), old.keys)
-                self.reader = self._new_reader()
-                self.sender.use(self.reader)
-                self.row.fork = self.error = ""
-
-                def work(db: apsw.Connection) -> None:
-                    forget_members(db, self.row.no)
-                    save_group(db, self.row)
-
-                await self._around.database.write(work)
+            self.row.fork = self.error = ""
+            await self._start_over()
         self._distrusted.clear()
+        self._liars.clear()
         self._lost = True
         self._wake.set()
+
+    async def _start_over(self) -> None:
+        """Read the whole stream again; the history holds what was shown."""
+        async with self._turn:
+            self.row.state = begin(self.row.stream(), self.row.state.keys)
+            self.reader = self._new_reader()
+            self.sender.use(self.reader)
+
+            def work(db: apsw.Connection) -> None:
+                forget_members(db, self.row.no)
+                save_group(db, self.row)
+
+            await self._around.database.write(work)
 
     async def until(self, condition: Callable[[], bool], timeout: float) -> bool:
         """Wait for something to become true; False when it does not in time."""
@@ -206,6 +215,12 @@ class GroupSession:
             raise PeerUnreachable(
                 "you are not in this group any more", hint="ask a member to invite you again"
             )
+        now = self._around.clock.monotonic()
+        if not self._candidates() and now - self._started_over > START_OVER:
+            # all others hold another stream than the one that was taken: that one was the false one
+            self._started_over = now
+            self._distrusted = set(self._liars)
+            await self._start_over()
         problem: BitdustError = PeerUnreachable("no broker of the group can be trusted")
         waiting, tried = self._candidates(), set[bytes]()
         leaders: dict[bytes, int] = {}
@@ -257,7 +272,9 @@ class GroupSession:
             raise
         self._silent.pop(broker.node, None)
         if self.reader.disagrees(since, state.link):
-            raise await self._forked(broker, "a broker serves another stream than others did")
+            raise await self._forked(
+                broker, "a broker serves another stream than others did", proven=False
+            )
         while self.row.state.position < state.length and not self.row.state.out:
             before = self.row.state.position
             ask = Read(self.reader.stream, before)
@@ -271,8 +288,10 @@ class GroupSession:
                 break
         return state
 
-    async def _forked(self, broker: Broker, reason: str) -> IntegrityError:
+    async def _forked(self, broker: Broker, reason: str, *, proven: bool = True) -> IntegrityError:
         self._distrusted.add(broker.node)
+        if proven:
+            self._liars.add(broker.node)
         self.row.fork = f"{reason} ({broker.idurl})"
         self.error = self.row.fork
         self._around.events.publish(
@@ -436,7 +455,7 @@ class GroupSession:
             sealed = self.sender.sealed_to
             self.left_out += [
                 (member.node, member.idurl)
-                for member in self.reader.active()
+                for member in self.reader.admitted()
                 if sealed and member.sender not in sealed
             ]
             self.sender.sealed_to = frozenset()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,12 +13,14 @@ from bitdust.sharing.share_source import Source
 from bitdust.sharing.share_space import ShareSpace
 from bitdust.sharing.share_view import Merged, Place, ShareView
 from bitdust.storage import (
+    BlockFetcher,
     Catalog,
     ChunkLocation,
     Entry,
     Job,
     OwnerKey,
     Restorer,
+    StoredBlock,
 )
 
 _FOLDER_MODE: Final = 0o755
@@ -166,21 +168,12 @@ class ShareDownload:
 
     async def _restore(self, part: _Whole, source: Source, item: int, seq: int) -> None:
         space = self._space
-        own = await space.storage.owner_key(space.key_id)
-        follower = space.follower(source.node)
-        if follower is None:
-            stored, fetcher, kek = (
-                space.storage.parts.blocks.stored,
-                space.storage.parts.fetcher,
-                own.kek,
-            )
-        else:
-            stored, fetcher, kek = follower.stored, follower.fetcher, follower.kek()
+        stored, fetcher, owner = await way_to(space, source)
         restorer = Restorer(
             part,
             stored,
             fetcher,
-            OwnerKey(own.ref, kek, own.chunk_key),
+            owner,
             space.pool,
             self._job,
             item,
@@ -193,3 +186,15 @@ class ShareDownload:
         self._folders = max(self._folders, restorer.folders)
         self._links += restorer.links
         self._kept += restorer.kept
+
+
+async def way_to(
+    space: ShareSpace, source: Source
+) -> tuple[Callable[[int], StoredBlock], BlockFetcher, OwnerKey]:
+    """How what a writer stored is read: its blocks by number, what brings them, and the key."""
+    own = await space.storage.owner_key(space.key_id)
+    follower = space.follower(source.node)
+    if follower is None:
+        parts = space.storage.parts
+        return parts.blocks.stored, parts.fetcher, own
+    return follower.stored, follower.fetcher, OwnerKey(own.ref, follower.kek(), own.chunk_key)

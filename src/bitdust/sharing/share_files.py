@@ -5,6 +5,7 @@ Source: BitDust API, third generation (names, parameters), second generation (sh
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -23,7 +24,7 @@ from bitdust.errors import (
 from bitdust.events import EventBus
 from bitdust.ids import BackupID, KeyID, PathID, RemotePath, looks_like_version
 from bitdust.pool import in_pool
-from bitdust.sharing.share_download import ShareDownload
+from bitdust.sharing.share_download import ShareDownload, way_to
 from bitdust.sharing.share_space import ShareSpace
 from bitdust.sharing.share_view import Merged, Place, ShareView
 from bitdust.storage import (
@@ -32,13 +33,19 @@ from bitdust.storage import (
     Job,
     JobQueue,
     ListRow,
+    RangeReader,
     TreeWriter,
+    check_range,
     ecc_map,
+    file_at,
     item_view,
+    read_range,
     version_view,
 )
 
 DOWNLOADS_AT_ONCE: Final = 2
+READS_AT_ONCE: Final = 4
+"""Ranges being fetched at the same time; further ones wait."""
 MAX_LISTED: Final = 100_000
 VERSIONS_SHOWN: Final = 32
 HEALTH_OF: Final = 8
@@ -65,6 +72,7 @@ class ShareFiles:
         self._restore_folder = restore_folder
         self._own = Files(space.storage, restore_folder)
         self._numbers = itertools.count(1)
+        self._reads = asyncio.Semaphore(READS_AT_ONCE)
         self.downloads = JobQueue(DOWNLOADS_AT_ONCE, self._record, self._ended)
 
     async def close(self) -> None:
@@ -346,6 +354,31 @@ class ShareFiles:
         named = str(target.path_id if isinstance(target, BackupID) else target.path)
         slot = named.partition("/")[0]
         return next((one for one in found if str(one[0].source.slot) == slot), found[0])
+
+    async def file_read(self, target: Target, offset: int, size: int) -> dict[str, Any]:
+        """A range of a file; nothing else of it is fetched."""
+        check_range(offset, size)
+        await self.ready()
+        _, merged, label = await self._require(target)
+        remote = self._remote(merged)
+        if label:
+            place, seq = self._version(merged, target, label)
+        else:
+            made = merged.versions()
+            if not made:
+                raise NotInCatalog(
+                    f"nothing was uploaded to {remote} yet",
+                    hint="upload it first: `bitdust file upload LOCAL REMOTE`",
+                )
+            place, seq = made[0][0], made[0][1].version.seq
+            label = made[0][1].version.label
+        catalog, pool = place.source.catalog, self.space.pool
+        entry = await in_pool(pool, file_at, catalog, place.row.item.id, seq, remote)
+        stored, fetcher, owner = await way_to(self.space, place.source)
+        reader = RangeReader(catalog, stored, fetcher, pool)
+        async with self._reads:
+            part = await read_range(reader, owner, entry, offset, size, pool)
+        return {**self._short(merged), "version": label, **part}
 
     async def file_download_start(
         self, target: Target, destination_path: str | None, wait_result: bool

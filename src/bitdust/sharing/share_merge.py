@@ -26,6 +26,8 @@ Seen = Mapping[Writer, int]
 """For each writer the newest version that was known; a missing one means none."""
 
 NOTHING: Final[Seen] = MappingProxyType({})
+MAX_SKEW: Final = 86400.0
+"""Seconds that the clocks of two writers may differ."""
 MAX_NUMBERED: Final = 10_000
 """Names tried for one of several versions of a file before the writer's id is put in."""
 
@@ -93,10 +95,17 @@ def join(one: Facts, other: Facts) -> Facts:
 
 
 def is_removed(claim: Claim, removals: Iterable[Removal]) -> bool:
-    """Whether any of these had seen the claim."""
+    """Whether any of these had seen the claim.
+
+    Whoever says to have seen what was made long after cannot take that away.
+    """
     if not claim.since:
         return any(removal.time >= claim.created for removal in removals)
-    return any(removal.seen.get(claim.writer, 0) >= claim.since for removal in removals)
+    return any(
+        removal.seen.get(claim.writer, 0) >= claim.since
+        and claim.created <= removal.time + MAX_SKEW
+        for removal in removals
+    )
 
 
 def replaces(later: Claim, earlier: Claim) -> bool:

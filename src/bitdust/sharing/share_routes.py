@@ -9,7 +9,7 @@ from typing import Any
 from bitdust.ids import BackupID, KeyID, PathID, RemotePath
 from bitdust.sharing.share_files import ShareFiles, is_share
 from bitdust.sharing.shares import Shares
-from bitdust.storage import Files, Storage
+from bitdust.storage import READ_SIZE, Files, Storage
 
 Target = RemotePath | PathID | BackupID
 
@@ -146,6 +146,15 @@ class RoutedFiles(Files):
         return await super().file_download_start(
             remote_path, destination_path, wait_result, open_share
         )
+
+    async def file_read(
+        self, remote_path: Target, offset: int = 0, size: int = READ_SIZE
+    ) -> dict[str, Any]:
+        if not isinstance(remote_path, PathID):
+            share = await self._share(remote_path.key_id)
+            if share is not None:
+                return await share.file_read(remote_path, offset, size)
+        return await super().file_read(remote_path, offset, size)
 
     async def files_downloads(self) -> list[dict[str, Any]]:
         shown = await super().files_downloads()

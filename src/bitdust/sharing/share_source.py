@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
@@ -26,6 +27,8 @@ from bitdust.supply import WRITER
 
 PAGE: Final = 256
 MAX_NOTE_DEPTH: Final = 16
+MAX_NOTES: Final = 500_000
+"""Notes of one writer that count; further ones are passed over."""
 
 log = structlog.get_logger(component="shares")
 
@@ -48,6 +51,10 @@ class Source:
     removed: list[Removed] = field(default_factory=list)
     _last_note: bytes = b""
     _last_version: int = 0
+    _number: int = 0
+    _notes: int = 0
+    _added: set[int] = field(default_factory=set)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def writer(self) -> Writer:
@@ -76,6 +83,10 @@ class Source:
         Returns:
             What happened since the last time: uploads and deletions.
         """
+        with self._lock:
+            return self._refresh()
+
+    def _refresh(self) -> list[Happening]:
         happened = [*self._new_versions()]
         ref = self.catalog.find_key(NOTES)
         if ref is None:
@@ -86,6 +97,11 @@ class Source:
                 self._last_note = row.item.name.encode("utf-8", "surrogateescape")
                 try:
                     note = read_note(list(self._names(row)))
+                    number = note_number(row.item.name)
+                    self._number = max(self._number, number)
+                    self._notes += 1
+                    if self._notes > MAX_NOTES:
+                        raise FormatError(f"a writer has more than {MAX_NOTES} notes")
                 except FormatError as exc:
                     # of a later version of the program, or made up: it counts for nothing
                     log.warning("note not read", writer=self.person, reason=exc.message)
@@ -93,10 +109,13 @@ class Source:
                 if isinstance(note, Saw):
                     self.saw[note.seq] = note.seen
                     continue
-                happened.append(self._take_removal(note))
+                if number in self._added:
+                    self._added.discard(number)
+                else:
+                    happened.append(self._take_removal(note, number))
         return happened
 
-    def _take_removal(self, note: Removed) -> Happening:
+    def _take_removal(self, note: Removed, number: int) -> Happening:
         # nobody can have seen of itself what it has not written
         seen = {**note.seen, self.writer: min(note.seen.get(self.writer, 0), self.newest())}
         place = self.removals.setdefault(path_hash(note.path), [])
@@ -107,7 +126,7 @@ class Source:
             self.person,
             "deleted",
             decode_name(note.path),
-            mark=f"d/{self.node.hex()}/{self._last_note[:12].decode('ascii', 'replace')}",
+            mark=f"d/{self.node.hex()}/{number}",
         )
 
     def _names(self, row: ListRow) -> Iterator[str]:
@@ -136,20 +155,23 @@ class Source:
             )
         self._last_version = newest
 
-    def next_note(self) -> int:
-        """The number for a further note."""
-        return note_number(self._last_note.decode("ascii")) + 1 if self._last_note else 1
+    def add_note(self, tx: Transaction, note: Saw | Removed, now: float) -> Happening | None:
+        """Write a note into the own catalog, within a transaction; it counts at once.
 
-    def add_note(self, tx: Transaction, note: Saw | Removed, now: float) -> None:
-        """Write a note into the own catalog, within a transaction."""
-        number = self.next_note()
+        Returns:
+            What happened by it, for a removal.
+        """
+        with self._lock:
+            # rises even when the transaction fails: others read notes by rising numbers
+            self._number += 1
+            number = self._number
         path = note_path(number, note)
         tx.ensure_path(tx.ensure_key(NOTES, now), path, is_folder=True, created=now)
-        self._last_note = path.partition("/")[0].encode("ascii")
         if isinstance(note, Saw):
             self.saw[note.seq] = note.seen
-        else:
-            self._take_removal(note)
+            return None
+        self._added.add(number)
+        return self._take_removal(note, number)
 
     # --- claims ---------------------------------------------------------------------------------
 

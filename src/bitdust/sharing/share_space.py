@@ -245,12 +245,22 @@ class ShareSpace:
                 *(self._follow(follower, slots) for follower in self._followers.values())
             )
             if self.storage.opened:
-                own = await self.storage.source()
-                await self._enter(await in_pool(self.pool, own.refresh))
+                own = await self._note_own()
                 await self._settle(own)
         done = all(results) and self.storage.opened
         self.looked = self.looked or done
         return done
+
+    async def _note_own(self) -> Source:
+        own = await self.storage.source()
+        await self._enter(await in_pool(self.pool, own.refresh))
+        return own
+
+    async def note_own(self) -> None:
+        """Enter what was written here since the last look into the history."""
+        async with self._turn:
+            if self.storage.opened:
+                await self._note_own()
 
     async def _follow(self, follower: Follower, slots: asyncio.Semaphore) -> bool:
         before = follower.problem
@@ -311,17 +321,26 @@ class ShareSpace:
             done = self._settled.get(follower.node, 0)
             for note in notes[done:]:
                 try:
-                    await in_pool(self.pool, self._purge, own, note)
+                    if await in_pool(self.pool, self._purge, own, note):
+                        await self.accuse(
+                            follower.node, "it deleted what was not written yet, as it says"
+                        )
                 except CatalogBusy:
                     return
                 done += 1
                 self._settled[follower.node] = done
 
-    def _purge(self, own: Source, note: Removed) -> None:
-        """Delete own items at and below a removed path that are not newer than the removal."""
+    def _purge(self, own: Source, note: Removed) -> bool:
+        """Delete own items at and below a removed path that are not newer than the removal.
+
+        Returns:
+            Whether the removal lies: it says to have seen what there is not.
+        """
+        if note.seen.get(own.writer, 0) > own.newest():
+            return True
         top = own.row(decode_name(note.path))
         if top is None or not note.path:
-            return
+            return False
         removal = [Removal(b"", note.seen, note.time)]
         rows = [top, *own.catalog.list_tree(top.item.id)]
         claims = [(row, own.claim(row)) for row in rows]
@@ -329,15 +348,16 @@ class ShareSpace:
             row.item.id for row, claim in claims if claim is None or is_removed(claim, removal)
         ]
         if not doomed:
-            return
+            return False
         with own.catalog.transaction() as tx:
             if len(doomed) == len(rows):
                 tx.delete_item(top.item.id)
-                return
+                return False
             for row, claim in claims:
                 gone = claim is None or is_removed(claim, removal)
                 if gone and not row.childs:
                     tx.delete_item(row.item.id)
+        return False
 
     async def _mend(self) -> None:
         """Bring new suppliers what the others keep there; for the customer, whose they are."""
@@ -376,7 +396,8 @@ class ShareSpace:
             ServiceOff: the own part is not open yet.
         """
         own = await self.storage.source()
-        return ShareView([own, *(one.source for one in self._followers.values())])
+        sources = [own, *(one.source for one in self._followers.values())]
+        return ShareView(sources, self.clock.now())
 
     def follower(self, node: NodeID) -> Follower | None:
         """Who follows that writer; None for the own part."""
@@ -406,25 +427,15 @@ class ShareSpace:
         )
         catalog = self.storage.parts.catalog
 
-        def delete() -> None:
+        def delete() -> Happening | None:
             row = own.row(path) if writers is None or own.writer in writers else None
             with catalog.transaction() as tx:
                 if row is not None:
                     tx.delete_item(row.item.id)
-                own.add_note(tx, note, self.clock.now())
+                return own.add_note(tx, note, self.clock.now())
 
-        await in_pool(self.pool, delete)
-        await self._enter(
-            [
-                Happening(
-                    note.time,
-                    own.person,
-                    "deleted",
-                    path,
-                    mark=f"d/{self._me.hex()}/{own.next_note() - 1:012x}",
-                )
-            ]
-        )
+        happened = await in_pool(self.pool, delete)
+        await self._enter([happened] if happened is not None else [])
         self.storage.parts.care.wake()
 
     def online(self) -> int:

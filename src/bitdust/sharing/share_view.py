@@ -14,6 +14,7 @@ from typing import Final
 
 from bitdust.ids import PathID, encode_name
 from bitdust.sharing.share_merge import (
+    MAX_SKEW,
     Claim,
     Facts,
     Removal,
@@ -80,9 +81,11 @@ class ShareView:
 
     Args:
         sources: of all writers.
+        now: wall clock, seconds; removals far ahead of it do not count yet.
     """
 
-    def __init__(self, sources: Sequence[Source]) -> None:
+    def __init__(self, sources: Sequence[Source], now: float) -> None:
+        self._now = now
         self._sources = sorted(sources, key=lambda source: source.node)
         names = [source.person.partition("@")[0] for source in self._sources]
         self._who: dict[Writer, str] = {
@@ -95,7 +98,12 @@ class ShareView:
     def _removals(self, path: str) -> list[Removal]:
         """Removals of a path itself, by anybody."""
         key = path_hash(encode_name(path))
-        return [removal for source in self._sources for removal in source.removals.get(key, ())]
+        return [
+            removal
+            for source in self._sources
+            for removal in source.removals.get(key, ())
+            if removal.time <= self._now + MAX_SKEW
+        ]
 
     def _removals_down_to(self, path: str) -> list[Removal]:
         """Removals of a path and of the folders above it."""

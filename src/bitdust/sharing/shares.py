@@ -281,6 +281,8 @@ class Shares:
             ledger = held.ledger
             if ledger is None:
                 continue
+            if held.space is not None:
+                await held.space.note_own()
             found = await in_pool(self._around.pool, ledger.history, limit + offset, 0)
             rows += [
                 {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from base64 import b64decode
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,7 @@ def test_two_people_share_files(tmp_path: Path) -> None:
     play(tmp_path, scenario)
 
 
+@pytest.mark.slow
 def test_the_owner_may_be_away(tmp_path: Path) -> None:
     """A share stays readable and writable, and what was written meanwhile is there on return."""
 
@@ -174,6 +176,12 @@ def test_versions_conflicts_and_deletion(tmp_path: Path) -> None:
         ]
         older = info["versions"][1]["backup_id"]
         await files.file_download_start(BackupID.parse(older), str(tmp_path / "old"), True)
+        # and a range of each, the newest being bob's
+        part = await files.file_read(RemotePath(key_id, "f.txt"), 1, 3)
+        assert (b64decode(part["data"]), part["total"], part["completed"]) == (b"eco", 6, False)
+        part = await files.file_read(BackupID.parse(older), 2, 100)
+        assert part["completed"]
+        assert b64decode(part["data"]) == (tmp_path / "old" / "f.txt").read_bytes()[2:]
         assert (tmp_path / "old" / "f.txt").read_bytes() == b"first"
         # at the same time: both stay, the same for both
         for node in (alice, bob):
@@ -274,6 +282,7 @@ def test_somebody_is_put_out(tmp_path: Path) -> None:
     play(tmp_path, scenario)
 
 
+@pytest.mark.slow
 def test_shares_come_back_with_the_identity(tmp_path: Path) -> None:
     """Of a lost home nothing is left but the identity file."""
 
@@ -334,7 +343,14 @@ async def forge_segment(node: Node, key_id: KeyID, ledger: Path, seq: int, key: 
         await space.storage._client.put(supplier, name, buffers, fragment.size, fragment.digest)
 
 
-@pytest.mark.parametrize("lie", ["another past", "in another's name", "taken back"])
+@pytest.mark.parametrize(
+    "lie",
+    [
+        "another past",
+        pytest.param("in another's name", marks=pytest.mark.slow),
+        pytest.param("taken back", marks=pytest.mark.slow),
+    ],
+)
 def test_a_member_who_lies_is_named(tmp_path: Path, lie: str) -> None:
     async def scenario(grid: Grid) -> None:
         alice = await grid.customer("alice", suppliers=2)
@@ -374,6 +390,7 @@ def test_a_member_who_lies_is_named(tmp_path: Path, lie: str) -> None:
     play(tmp_path, scenario)
 
 
+@pytest.mark.slow
 def test_members_compare_what_they_were_shown(tmp_path: Path) -> None:
     async def scenario(grid: Grid) -> None:
         alice = await grid.customer("alice", suppliers=2)
@@ -402,6 +419,7 @@ def test_members_compare_what_they_were_shown(tmp_path: Path) -> None:
     play(tmp_path, scenario)
 
 
+@pytest.mark.slow
 def test_a_share_on_lent_suppliers(tmp_path: Path) -> None:
     """Its data lies with the person who lends, and counts there; the maker decides who is in."""
 
@@ -438,6 +456,7 @@ def test_a_share_on_lent_suppliers(tmp_path: Path) -> None:
     play(tmp_path, scenario)
 
 
+@pytest.mark.slow
 def test_a_share_ends(tmp_path: Path) -> None:
     async def scenario(grid: Grid) -> None:
         alice = await grid.customer("alice", suppliers=2)
@@ -532,6 +551,7 @@ def test_clear_words_for_what_cannot_be(tmp_path: Path) -> None:
     play(tmp_path, scenario)
 
 
+@pytest.mark.slow
 def test_a_supplier_is_replaced_while_a_writer_is_away(tmp_path: Path) -> None:
     """The customer makes whole what the other wrote, so that one more loss costs nothing."""
 

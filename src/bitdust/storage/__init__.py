@@ -7,7 +7,7 @@ audits, repair planning (docs/spec/storage.md). The catalog, uploads and downloa
 from bitdust.storage.catalog.catalog import Catalog, Transaction
 from bitdust.storage.catalog.schema import CatalogBusy, CatalogDamaged
 from bitdust.storage.catalog.types import ChunkLocation, Entry, Health, ItemVersion, ListRow
-from bitdust.storage.files import Files
+from bitdust.storage.files import READ_SIZE, Files, check_range, file_at, read_range
 from bitdust.storage.formats.audit import answer, check_answer, make_challenges, spans
 from bitdust.storage.formats.chunker import (
     MAX_CHUNK,
@@ -65,6 +65,7 @@ from bitdust.storage.service import BLOCK_KEK, JOURNAL_ID, Storage
 from bitdust.storage.transfer.blockwriter import OwnerKey
 from bitdust.storage.transfer.download import Restorer
 from bitdust.storage.transfer.fetch import BlockFetcher, StoredBlock
+from bitdust.storage.transfer.ranges import RangeReader
 from bitdust.storage.transfer.restore import TreeWriter
 from bitdust.storage.upkeep.blockstore import BlockIndex
 from bitdust.storage.upkeep.keysafe import KeySafe
@@ -79,6 +80,7 @@ __all__ = [
     "MAX_CHUNK",
     "MAX_PAYLOAD",
     "MIN_CHUNK",
+    "READ_SIZE",
     "SUPPLIER_COUNTS",
     "UPLOAD",
     "Block",
@@ -111,6 +113,7 @@ __all__ = [
     "ListRow",
     "OwnerKey",
     "Packer",
+    "RangeReader",
     "Rebuild",
     "Recovery",
     "RepairPlan",
@@ -128,6 +131,7 @@ __all__ = [
     "block_health",
     "build_fragments",
     "check_answer",
+    "check_range",
     "check_suppliers",
     "chunk_id",
     "chunks",
@@ -136,6 +140,7 @@ __all__ = [
     "decompress",
     "ecc_map",
     "enough",
+    "file_at",
     "find_damaged",
     "fragments_needed",
     "item_view",
@@ -145,6 +150,7 @@ __all__ = [
     "parse_header",
     "plan_repair",
     "read_block",
+    "read_range",
     "rebuild_fragment",
     "seal_block",
     "spans",

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 from base64 import b64encode
 from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -27,9 +28,11 @@ from bitdust.errors import (
 )
 from bitdust.ids import BackupID, KeyID, PathID, RemotePath, looks_like_version
 from bitdust.pool import in_pool
+from bitdust.storage.catalog.catalog import Catalog
 from bitdust.storage.catalog.types import Entry, Item, ListRow, Version
 from bitdust.storage.jobs import DOWNLOAD, UPLOAD, Job
 from bitdust.storage.service import Storage
+from bitdust.storage.transfer.blockwriter import OwnerKey
 from bitdust.storage.transfer.ranges import RangeReader
 from bitdust.storage.transfer.restore import TreeWriter
 from bitdust.storage.transfer.walk import FOLDER, stat_root
@@ -434,43 +437,21 @@ class Files:
         self, remote_path: Target, offset: int = 0, size: int = READ_SIZE
     ) -> dict[str, Any]:
         """A range of a stored file; nothing else of it is fetched."""
-        if offset < 0 or size < 0:
-            raise InvalidInput("offset and size must not be negative")
-        if size > MAX_READ:
-            raise InvalidInput(
-                f"at most {MAX_READ} bytes are read at once",
-                hint="read the rest with further calls, or download the file",
-            )
+        check_range(offset, size)
         storage = self._storage
         found = await self._require(remote_path)
         parts = storage.parts
 
         def look() -> tuple[Version, Entry]:
             version = self._version(found)
-            entry = parts.catalog.entry_at(found.item.id, version.seq)
-            if entry is None or entry.type != "f":
-                raise InvalidInput(
-                    f"{found.remote} is no file", hint="download it: `bitdust file download`"
-                )
-            return version, entry
+            return version, file_at(parts.catalog, found.item.id, version.seq, found.remote)
 
         version, entry = await in_pool(storage.pool, look)
-        count = max(0, min(size, entry.size - offset))
-        data = b""
-        if count:
-            owner = await storage.owner_key(found.key_id)
-            reader = RangeReader(parts.catalog, parts.blocks.stored, parts.fetcher, storage.pool)
-            async with self._reads:
-                data = await reader.read(owner, entry.content, offset, count)
-        return {
-            **found.view(),
-            "version": version.label,
-            "offset": offset,
-            "size": count,
-            "total": entry.size,
-            "data": await in_pool(storage.pool, lambda: b64encode(data).decode("ascii")),
-            "completed": offset + count >= entry.size,
-        }
+        owner = await storage.owner_key(found.key_id)
+        reader = RangeReader(parts.catalog, parts.blocks.stored, parts.fetcher, storage.pool)
+        async with self._reads:
+            part = await read_range(reader, owner, entry, offset, size, storage.pool)
+        return {**found.view(), "version": version.label, **part}
 
     async def files_downloads(self) -> list[dict[str, Any]]:
         """Downloads that run or wait."""
@@ -531,3 +512,45 @@ class Files:
 def _normal(path: str) -> Path:
     """The path without ``..`` and double slashes; links in it are left as they are."""
     return Path(os.path.normpath(path))
+
+
+def check_range(offset: int, size: int) -> None:
+    """Refuse a range that no file has, or that is too long for one answer.
+
+    Raises:
+        InvalidInput: it is.
+    """
+    if offset < 0 or size < 0:
+        raise InvalidInput("offset and size must not be negative")
+    if size > MAX_READ:
+        raise InvalidInput(
+            f"at most {MAX_READ} bytes are read at once",
+            hint="read the rest with further calls, or download the file",
+        )
+
+
+def file_at(catalog: Catalog, item: int, seq: int, remote: RemotePath) -> Entry:
+    """A file as it was in a version; asks the catalog.
+
+    Raises:
+        InvalidInput: it is something else.
+    """
+    entry = catalog.entry_at(item, seq)
+    if entry is None or entry.type != "f":
+        raise InvalidInput(f"{remote} is no file", hint="download it: `bitdust file download`")
+    return entry
+
+
+async def read_range(
+    reader: RangeReader, owner: OwnerKey, entry: Entry, offset: int, size: int, pool: Executor
+) -> dict[str, Any]:
+    """What ``file_read`` answers about a range, whatever catalog the file is in."""
+    count = max(0, min(size, entry.size - offset))
+    data = await reader.read(owner, entry.content, offset, count) if count else b""
+    return {
+        "offset": offset,
+        "size": count,
+        "total": entry.size,
+        "data": await in_pool(pool, lambda: b64encode(data).decode("ascii")),
+        "completed": offset + count >= entry.size,
+    }

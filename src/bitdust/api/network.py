@@ -309,7 +309,10 @@ async def network_stun(
             hint="wait until the DHT knows more nodes; see `bitdust network info`",
         )
     node.random.shuffle(others)
-    finding = await find_address(others, node.random, port=udp_port or 0)
+    # in a private network as the DHT does: from the address that the settings name
+    private = node.settings.get_bool("services/entangled-dht/private-network")
+    host = node.host if private else "0.0.0.0"  # noqa: S104 - any way out will do
+    finding = await find_address(others, node.random, host=host, port=udp_port or 0)
     return {
         "result": "stun-success",
         "type": finding.kind,

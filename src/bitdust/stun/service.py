@@ -206,7 +206,7 @@ async def find_address(
             f"none of {len(asked)} STUN responders answered",
             hint="UDP may be blocked on this network",
         )
-    return judge(dict(protocol.answers), _own_addresses(asked), own_port)
+    return judge(dict(protocol.answers), _own_addresses(asked) | {host}, own_port)
 
 
 def judge(answers: dict[Address, Address], own: set[str], port: int) -> Finding:

@@ -1,0 +1,136 @@
+"""Two networks of processes that the scenarios share, and what most of them do with files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bitdust.cli.testnet import CUSTOMER, Member, Plan, Testnet
+from bitdust.cli.testnet_api import NodeApi
+
+SPARES, CROWD = "spares", "crowd"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            for shared in (SPARES, CROWD):
+                if shared in getattr(item, "fixturenames", ()):
+                    item.add_marker(pytest.mark.xdist_group(shared))
+
+
+@pytest.fixture(scope="session")
+def running_spares(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Testnet]:
+    settings = {"services/customer/suppliers-number": 2}
+    plan = Plan(suppliers=5, customers=0, key_size=1024, settings=settings)
+    with Testnet(tmp_path_factory.mktemp(SPARES), plan) as network:
+        yield network
+
+
+@pytest.fixture(scope="session")
+def running_crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Testnet]:
+    settings = {"services/customer/suppliers-number": 2}
+    plan = Plan(suppliers=4, customers=3, identity_servers=2, key_size=1024, settings=settings)
+    with Testnet(tmp_path_factory.mktemp(CROWD), plan) as network:
+        yield network
+
+
+def whole(network: Testnet) -> Testnet:
+    for member in network.members:
+        if not member.daemon.alive:
+            network.resume(member.name)
+    return network
+
+
+@pytest.fixture
+def spares(running_spares: Testnet) -> Testnet:
+    """Five suppliers, of whom a customer hires two; customers are made by ``hire``."""
+    return whole(running_spares)
+
+
+@pytest.fixture
+def crowd(running_crowd: Testnet) -> Testnet:
+    """Three people, four suppliers of whom each has hired two, two identity servers."""
+    network = whole(running_crowd)
+    for number in (1, 2, 3):
+        network.await_suppliers(f"{CUSTOMER}-{number}", 2)
+    return network
+
+
+@pytest.fixture
+def hire(spares: Testnet) -> Iterator[Callable[[str], Member]]:
+    """Adds a customer with two suppliers to ``spares``; it goes with the test."""
+    made: list[str] = []
+
+    def add(name: str) -> Member:
+        member = spares.add(name, CUSTOMER)
+        made.append(name)
+        spares.await_suppliers(name, 2)
+        return member
+
+    yield add
+    for name in made:
+        if name in [member.name for member in spares.members]:
+            spares.remove(name)
+
+
+@pytest.fixture(scope="session")
+def upload() -> Callable[[NodeApi, Path, str], dict[str, Any]]:
+    """Uploads one file and returns the result once it is acknowledged."""
+
+    def run(api: NodeApi, local: Path, remote: str) -> dict[str, Any]:
+        made: dict[str, Any] = api.post(
+            "/file/upload/start/v1", local_path=str(local), remote_path=remote, wait_result=True
+        )
+        return made
+
+    return run
+
+
+@pytest.fixture
+def download(tmp_path: Path) -> Callable[[NodeApi, str], bytes]:
+    """Downloads one file into a fresh folder and returns what is in it."""
+    folders = iter(range(1_000_000))
+
+    def run(api: NodeApi, remote: str) -> bytes:
+        result = api.post(
+            "/file/download/start/v1",
+            remote_path=remote,
+            destination_path=str(tmp_path / f"downloaded-{next(folders)}"),
+            wait_result=True,
+            open_share=True,
+        )
+        return Path(result["local_path"]).read_bytes()
+
+    return run
+
+
+@pytest.fixture
+def random_file(tmp_path: Path) -> Callable[[str, int], Path]:
+    """Makes a file of random bytes: ``random_file(name, size)``."""
+
+    def make(name: str, size: int) -> Path:
+        path = tmp_path / name
+        path.write_bytes(os.urandom(size))
+        return path
+
+    return make
+
+
+@pytest.fixture
+def reliable(eventually: Callable[..., Any]) -> Callable[[NodeApi, str], None]:
+    """Waits until every fragment of a file is where it belongs."""
+
+    def wait(api: NodeApi, remote: str, deadline: float = 90.0) -> None:
+        def stored() -> bool:
+            [newest, *_] = api.get("/file/info/v1", remote_path=remote)["versions"]
+            return bool(newest["state"] == "stored" and newest["reliable"] == "100%")
+
+        eventually(stored, deadline)
+
+    return wait

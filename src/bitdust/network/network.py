@@ -20,6 +20,7 @@ from bitdust.network.connection import Connection, State, Surroundings
 from bitdust.network.contacts import Contact, Contacts, ContactState, ContactStatus, back_off
 from bitdust.network.handshake import Role
 from bitdust.network.limits import Limits
+from bitdust.network.loopback import ask_oneself
 from bitdust.network.messages import is_method
 from bitdust.network.statistics import Statistics
 from bitdust.network.transport import Endpoint, NodeID, Transport
@@ -181,6 +182,9 @@ class Network:
             PeerRefused: the node refused; ``reason`` is the code of its error.
             NetworkError: the connection was lost meanwhile.
         """
+        if node_id == self._node_id:
+            own = self._own_document()
+            return await ask_oneself(self._handlers, own, method, args, body, timeout)
         loop = asyncio.get_running_loop()
         end = loop.time() + timeout
         for attempt in range(_ATTEMPTS):

@@ -62,7 +62,8 @@ class _Meeting:
 
     async def introduce(self, node_id: bytes, idurl: str) -> None:
         """Look up the address of a broker that the network does not know."""
-        if self._port.document_of(node_id) is not None:
+        own = self._node.require_identity().node_id
+        if node_id == own or self._port.document_of(node_id) is not None:
             return
         try:
             document = await self._node.find_document(idurl)

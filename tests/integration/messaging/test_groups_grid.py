@@ -102,3 +102,28 @@ def test_three_people_write_to_each_other(tmp_path: Path) -> None:
             assert await texts(alice, key_id) == await texts(bob, key_id)
 
     run_virtual(scenario())
+
+
+def test_brokers_may_be_members(tmp_path: Path) -> None:
+    """Nodes do both by default; each is its own broker then."""
+
+    async def scenario() -> None:
+        async with Grid(tmp_path) as grid:
+            people = []
+            for name in ("alice", "bob", "carol", "dave"):
+                node = await grid.start(
+                    name, services__customer__enabled=False, services__supplier__enabled=False
+                )
+                await node.create_identity(name, ["names.test"])
+                people.append(node)
+            alice, *others = people
+            key_id = await begin(alice)
+            await three_brokers(grid, alice, key_id)
+            for other in others:
+                await invite(alice, key_id, other)
+            for number, node in enumerate(people):
+                await node.require_groups().send(key_id, {"n": number})
+            for node in people:
+                await arrive(grid, node, key_id, [0, 1, 2, 3])
+
+    run_virtual(scenario())

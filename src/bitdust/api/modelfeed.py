@@ -18,6 +18,7 @@ from bitdust.api import files, friends, keys, messages, services
 from bitdust.api.blocking import in_pool
 from bitdust.errors import BitdustError, InvalidInput
 from bitdust.events import Event, EventBus
+from bitdust.ids import KeyID
 
 if TYPE_CHECKING:
     from bitdust.api.node import Node
@@ -36,9 +37,6 @@ CHANGED: Final = "model"
 MAX_MESSAGES: Final = 200
 """Newest messages that the model ``message`` holds."""
 MAX_CONVERSATIONS: Final = 1000
-
-LATER: Final = frozenset({"shared_file", "shared_location"})
-"""Models of BitDust whose subject this version does not have: they can be enabled and are empty."""
 
 Rows = dict[str, dict[str, Any]]
 
@@ -64,6 +62,8 @@ class ModelFeed:
             "message": self._messages,
             "private_file": self._files,
             "remote_version": self._versions,
+            "shared_location": self._shares,
+            "shared_file": self._shared_files,
         }
         self._enabled: dict[str, Rows] = {}
         self._due: set[str] = set()
@@ -97,9 +97,9 @@ class ModelFeed:
         Raises:
             InvalidInput: there is no such model.
         """
-        if name in self._sources or name in LATER:
+        if name in self._sources:
             return name
-        known = ", ".join(sorted({*self._sources, *LATER}))
+        known = ", ".join(sorted(self._sources))
         raise InvalidInput(f"model_name: {name[:40]!r} is no model", hint=f"use one of {known}")
 
     async def enable(self, name: str, *, send: bool) -> None:
@@ -151,9 +151,12 @@ class ModelFeed:
             self._due.update(("online_status", "correspondent", "conversation"))
         elif kind.startswith("friend-"):
             self._due.update(("correspondent", "online_status"))
-        elif kind == "message-delivered":
+        elif kind in ("message-sent", "message-delivered", "message-failed"):
             self._due.add("message")
+        elif kind.startswith("share-"):
+            self._due.update(("shared_location", "shared_file"))
         elif kind.startswith(("backup-", "my-backup-index", "data-", "fragment-")):
+            self._due.add("shared_file")
             self._due.update(("private_file", "remote_version"))
         else:
             return
@@ -214,8 +217,6 @@ class ModelFeed:
     # --- what there is -----------------------------------------------------------------------
 
     async def _rows(self, name: str) -> Rows:
-        if name in LATER:
-            return {}
         try:
             return await self._sources[name]()
         except BitdustError:  # that part of the node is off
@@ -267,11 +268,19 @@ class ModelFeed:
         return rows if isinstance(rows, list) else []
 
     async def _files(self) -> Rows:
-        wanted = ("global_id", "remote_path", "size", "type", "customer", "versions")
-        return {
-            str(row["global_id"]): {key: row.get(key) for key in wanted}
-            for row in await self._items()
-        }
+        return _file_rows(await self._items())
+
+    async def _shares(self) -> Rows:
+        rows = self._node.require_shares().shares_list()
+        return {str(row["key_id"]): row for row in rows}
+
+    async def _shared_files(self) -> Rows:
+        found: Rows = {}
+        for row in self._node.require_shares().shares_list(only_active=True):
+            key_id = KeyID.parse(str(row["key_id"]))
+            listed = (await files.files_list(self._node, key_id=key_id)).result
+            found |= _file_rows(listed if isinstance(listed, list) else [])
+        return found
 
     async def _versions(self) -> Rows:
         found: Rows = {}
@@ -285,3 +294,8 @@ class ModelFeed:
                     "remote_path": row["remote_path"],
                 }
         return found
+
+
+def _file_rows(items: list[dict[str, Any]]) -> Rows:
+    wanted = ("global_id", "remote_path", "size", "type", "customer", "versions")
+    return {str(row["global_id"]): {key: row.get(key) for key in wanted} for row in items}

@@ -18,8 +18,8 @@ async def enable_model_listener(node: Node, model_name: str, *, request_all: boo
 
     Each push is `{"type": "model", "payload": {"name", "id", "data", "created"}}`, with `deleted`
     once the item is gone. Models are `service`, `key`, `online_status`, `correspondent`,
-    `conversation`, `message` (the newest 200), `private_file` and `remote_version`; `shared_file`
-    and `shared_location` are accepted and empty.
+    `conversation`, `message` (the newest 200), `private_file`, `remote_version`, `shared_location`
+    and `shared_file` (those of connected shares).
 
     Args:
         model_name: the model.

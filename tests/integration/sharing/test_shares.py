@@ -591,3 +591,49 @@ def test_a_supplier_is_replaced_while_a_writer_is_away(tmp_path: Path) -> None:
         assert await download(alice, key_id, "one", tmp_path / "x") == data
 
     play(tmp_path, scenario)
+
+
+def test_models_show_shares_and_their_files(tmp_path: Path) -> None:
+    async def scenario(grid: Grid) -> None:
+        alice = await grid.customer("alice", suppliers=2)
+        told: list[dict[str, Any]] = []
+        alice.models.bus.on_event(lambda event: told.append(event.data))
+        for model in ("shared_location", "shared_file"):
+            await alice.models.enable(alice.models.check(model), send=True)
+        key_id = await share_between(grid, alice)
+        await upload(alice, key_id, make(tmp_path / "a", "one", b"one"), "one")
+
+        def last(model: str) -> list[dict[str, Any]]:
+            return [row["data"] for row in told if row["name"] == model]
+
+        await grid.until(lambda: bool(last("shared_file")))
+        assert last("shared_location")[-1]["state"] == "CONNECTED"
+        assert last("shared_file")[-1]["remote_path"] == f"{key_id}:one"
+        await alice.require_shares().share_close(key_id)
+        await grid.until(lambda: last("shared_location")[-1]["state"] == "DISCONNECTED")
+
+    play(tmp_path, scenario)
+
+
+def test_a_compacted_journal_is_followed(tmp_path: Path) -> None:
+    async def scenario(grid: Grid) -> None:
+        alice = await grid.customer("alice", suppliers=2)
+        bob = await grid.customer("bob", suppliers=2)
+        key_id = await share_between(grid, alice, bob)
+        for number in range(4):
+            await upload(alice, key_id, make(tmp_path / "a", f"f{number}", b"%d" % number), "f")
+        await sees(grid, bob, key_id, "f")
+        storage = alice.require_shares().opened()[0].space.storage
+        compactor = storage.parts.care._compactor
+        compactor._due = lambda n: True
+        assert await compactor.run(2)
+        del compactor._due
+        await upload(alice, key_id, make(tmp_path / "a", "more", b"more"), "more")
+        await sees(grid, bob, key_id, "more")
+        space = bob.require_shares().opened()[0].space
+        epoch, _ = await space.position(alice.require_identity().node_id)
+        assert epoch == 1
+        assert space.problems() == []
+        assert await download(bob, key_id, "f", tmp_path / "b") == b"3"
+
+    play(tmp_path, scenario)

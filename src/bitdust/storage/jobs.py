@@ -234,10 +234,10 @@ class JobQueue:
         )
 
     def pause(self, reason: str) -> None:
-        """Let all jobs wait, those that run as well, until ``resume``; new ones are refused.
+        """Let all jobs wait, those that run as well, until ``resume``.
 
         Args:
-            reason: why, for those who want to begin one.
+            reason: why new ones are refused meanwhile; they are not when it is empty.
         """
         self._off = reason
         self._going.clear()

@@ -6,6 +6,7 @@ the files that are whole. Switching it on, or starting the node again, lets them
 
 from __future__ import annotations
 
+from bitdust.config import Settings
 from bitdust.storage import Storage
 from bitdust.wiring.part import NodePart
 
@@ -13,10 +14,16 @@ UPLOADS_OFF = "service_backups is not running"
 DOWNLOADS_OFF = "service_restores is not running"
 
 
-def hold_back(storage: Storage) -> None:
-    """Let nothing run until the services of this module say so."""
-    storage.uploads.pause(UPLOADS_OFF)
-    storage.downloads.pause(DOWNLOADS_OFF)
+def hold_back(storage: Storage, settings: Settings) -> None:
+    """Let nothing run until the services of this module say so.
+
+    Jobs may be begun all the same while those services are on their way.
+    """
+    moving = settings.get_bool("services/data-motion/enabled")
+    uploads = moving and settings.get_bool("services/backups/enabled")
+    downloads = moving and settings.get_bool("services/restores/enabled")
+    storage.uploads.pause("" if uploads else UPLOADS_OFF)
+    storage.downloads.pause("" if downloads else DOWNLOADS_OFF)
     storage.rules.moving = storage.rules.repairing = False
 
 

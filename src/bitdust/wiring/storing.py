@@ -191,7 +191,7 @@ class CatalogPart(NodePart):
             other_names=node.require_identity().other_names,
         )
         node.storage = storage
-        hold_back(storage)
+        hold_back(storage, node.settings)
         key = "services/backups"
         storage.rules.set_block_size(node.settings.get_int(f"{key}/block-size"))
         storage.rules.keep_versions = node.settings.get_int(f"{key}/max-copies")

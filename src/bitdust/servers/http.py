@@ -127,8 +127,10 @@ class HttpServer:
         envelope["execution"] = f"{time.perf_counter() - started:.6f}"
         response = await self._respond(envelope)
         result = envelope.get("result")
-        if isinstance(result, Collected) and await request.is_disconnected():
-            result.give_back()  # nobody would read them
+        if isinstance(result, Collected):
+            await asyncio.sleep(0)  # let the loop see whether the caller is still there
+            if await request.is_disconnected():
+                result.give_back()
         return response
 
     async def _respond(self, envelope: dict[str, Any]) -> Response:

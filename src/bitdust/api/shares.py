@@ -8,7 +8,7 @@ from bitdust.api.blocking import in_pool
 from bitdust.api.envelope import Answer
 from bitdust.api.parameters import Person, Range
 from bitdust.api.registry import DELETE, GET, POST, PUT, operation
-from bitdust.errors import InvalidName
+from bitdust.errors import BitdustError
 from bitdust.ids import GlobalID, KeyID
 
 if TYPE_CHECKING:
@@ -194,11 +194,12 @@ async def share_revoke(node: Node, key_id: KeyID, user_id: Person) -> Answer:
     """
     shares = node.require_shares()
     shares.share_info(key_id)
+    person: GlobalID | bytes
     try:
-        # by name: they need not be there, nor be found any more
-        person: GlobalID | bytes = GlobalID.parse(str(user_id))
-    except InvalidName:
         person = (await node.find_person(user_id)).node_id
+    except BitdustError:
+        # they need not be found any more to be put out
+        person = GlobalID.parse(str(user_id))
     gone = await shares.share_revoke(key_id, person)
     return Answer(shares.share_info(key_id), message=f"{gone} has no access any more")
 

@@ -29,6 +29,7 @@ from bitdust.errors import (
     KeyProblem,
     NotFound,
 )
+from bitdust.events import Event
 from bitdust.identity import (
     IdentityDocument,
 )
@@ -100,6 +101,7 @@ class Shares:
     async def start(self) -> None:
         """Take up the shares of the ring and open those that shall be open."""
         self._off.append(self._exchange.on_received("share_", self._on_received))
+        self._off.append(self._around.events.on_event(self._on_event))
         await self._look_at_ring()
         self._spawn(self._run())
 
@@ -115,6 +117,10 @@ class Shares:
         for held in self._held.values():
             await held.unload()
         self._held.clear()
+
+    def _on_event(self, event: Event) -> None:
+        if event.event_id.startswith("key-"):
+            self._wake.set()
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
         task = asyncio.create_task(work)
@@ -215,7 +221,7 @@ class Shares:
 
     def _get(self, key_id: KeyID) -> HeldShare:
         held = self._held.get(key_id)
-        if held is None:
+        if held is None or key_id not in self._around.ring:
             share_id(key_id)
             raise NotFound(
                 f"there is no share {key_id}", hint="list them with `bitdust share list`"
@@ -257,7 +263,10 @@ class Shares:
         self, only_active: bool = False, include_mine: bool = True, include_granted: bool = True
     ) -> list[dict[str, Any]]:
         """All shares; see ``HeldShare.view``."""
-        rows = [held.view(index) for index, (_, held) in enumerate(sorted(self._held.items()))]
+        ring = self._around.ring
+        # a key that was renamed a moment ago is held under its new name in the next
+        there = [held for key_id, held in sorted(self._held.items()) if key_id in ring]
+        rows = [held.view(index) for index, held in enumerate(there)]
         return [
             row
             for row in rows

@@ -637,3 +637,31 @@ def test_a_compacted_journal_is_followed(tmp_path: Path) -> None:
         assert await download(bob, key_id, "f", tmp_path / "b") == b"3"
 
     play(tmp_path, scenario)
+
+
+@pytest.mark.slow
+def test_a_share_follows_its_owner_to_another_name(tmp_path: Path) -> None:
+    async def scenario(grid: Grid) -> None:
+        alice = await grid.customer("alice", suppliers=2)
+        bob = await grid.customer("bob", suppliers=2)
+        alice.settings.set(
+            "services/identity-propagate/known-servers", "names.test:80, other.test:80"
+        )
+        key_id = await share_between(grid, alice, bob)
+        await upload(alice, key_id, make(tmp_path / "a", "one", b"one"), "one")
+        await sees(grid, bob, key_id, "one")
+        await alice.rotate_identity()
+        assert alice.global_id is not None
+        moved = KeyID(key_id.alias, alice.global_id)
+        assert moved != key_id
+        await connected(grid, alice, moved)
+        assert await download(alice, moved, "one", tmp_path / "x") == b"one"
+        await upload(alice, moved, make(tmp_path / "a", "two", b"two"), "two")
+        await grid.until(lambda: moved in bob.require_keys())
+        await connected(grid, bob, moved)
+        await sees(grid, bob, moved, "two")
+        await upload(bob, moved, make(tmp_path / "b", "three", b"three"), "three")
+        await sees(grid, alice, moved, "three")
+        assert await download(alice, moved, "three", tmp_path / "x") == b"three"
+
+    play(tmp_path, scenario)

@@ -27,6 +27,8 @@ HEARTBEAT: Final = 0.5
 """Seconds between two messages of a leader."""
 ELECTION: Final = 2.0
 """Seconds of silence after which a follower looks for another leader; up to twice that."""
+FIRST_ELECTION: Final = 0.2
+"""The same for a stream that is new; up to four times that."""
 RESEND: Final = 1.0
 """Seconds without an answer after which a follower is sent the same again."""
 BATCH_BYTES: Final = 1 << 20
@@ -197,6 +199,9 @@ class BrokerCore:
         self._vote_dirty = False
         self._deadline = 0.0
         self._wait(now)
+        if term == 0 and log.length == 0:
+            # a stream that was only just made has no leader who could be disturbed
+            self._deadline = now + FIRST_ELECTION * (1 + 3 * jitter())
 
     # --- what the shell asks -----------------------------------------------------------------
 

@@ -195,7 +195,11 @@ class ShareFiles:
         key_id = self.space.key_id
         places = sorted(merged.places, key=lambda place: place.row.entry is None)
         place = places[0] if merged.is_folder else merged.main
-        childs = sum(1 for _ in view.children(merged.path)) if merged.is_folder else 0
+        childs = 0
+        if merged.is_folder and len(merged.places) == 1:
+            childs = place.row.childs
+        elif merged.is_folder:
+            childs = sum(1 for _ in view.children(merged.path))
         shown = item_view(key_id, self._lifted(place, merged, childs))
         versions = []
         everything = merged.versions()

@@ -31,6 +31,8 @@ from bitdust.storage import (
     Suppliers,
 )
 
+MAX_COPY: Final = 2 * 1024 * 1024 * 1024
+"""Bytes of the copy of one writer's catalog; millions of files fit, and no disk is filled."""
 CHECK_EVERY: Final = 300.0
 """Seconds between two looks whether a writer took something back."""
 NodeID = bytes
@@ -170,6 +172,9 @@ class Follower:
         """
         catalog = self._catalog
         assert catalog is not None
+        if await in_pool(self._pool, self._size) > MAX_COPY:
+            self.problem = f"its catalog has more than {MAX_COPY >> 20} MiB"
+            raise IntegrityError(self.problem)
         secret = self._secret()
         recovery = Recovery(
             self._client,
@@ -192,6 +197,9 @@ class Follower:
         if not applied:
             return []
         return await in_pool(self._pool, self.source.refresh)
+
+    def _size(self) -> int:
+        return self._path.stat().st_size if self._path.exists() else 0
 
     async def _is_there(self, catalog: Catalog) -> bool:
         """Now and then see that the writer did not take back what was read from it.

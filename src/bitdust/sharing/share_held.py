@@ -451,7 +451,9 @@ class HeldShare:
         assert self.family is not None
         if self.family.customer != charter.customer:
             raise IntegrityError("the list of suppliers is another person's")
-        return ForeignSuppliers(around.network, self.family, around.find, self.take_family)
+        return ForeignSuppliers(
+            around.network, self.family, around.find, self.take_family, around.clock
+        )
 
     def _keep_members(self, charter: Charter, keep: bool) -> None:
         """Stay in touch with the other members, so that changes are told at once."""

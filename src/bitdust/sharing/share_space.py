@@ -34,7 +34,7 @@ from bitdust.supply import Charter, NetworkPort, SupplierClient, writer_prefix
 POLL: Final = 45.0
 """Seconds between two looks for what the others wrote, when nobody tells."""
 RETRY: Final = 3.0
-"""Seconds until the next look after one that could not be done."""
+"""Seconds until the next look after one that could not be done; half as many more each time."""
 FOLLOWED_AT_ONCE: Final = 4
 
 NodeID = bytes
@@ -161,11 +161,12 @@ class ShareSpace:
         self._wake.set()
 
     async def _run(self) -> None:
+        again = RETRY
         while True:
-            pause = RETRY
+            pause, again = again, min(POLL, again * 1.5)
             try:
                 if await self.look():
-                    pause = POLL * self._random.uniform(0.8, 1.2)
+                    pause, again = POLL * self._random.uniform(0.8, 1.2), RETRY
                     await self._mend()
             except BitdustError as exc:
                 log.info("share not looked at", share=self.key_id.alias, reason=exc.message)
@@ -181,6 +182,8 @@ class ShareSpace:
                 for task in (sleep, wake):
                     task.cancel()
                 await asyncio.gather(sleep, wake, return_exceptions=True)
+            if self._wake.is_set():
+                again = RETRY
             self._wake.clear()
 
     # --- who writes -----------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from bitdust.clock import Clock
 from bitdust.errors import BitdustError
 from bitdust.identity import IdentityDocument
 from bitdust.network import ContactState
@@ -14,6 +15,8 @@ from bitdust.storage import Suppliers
 from bitdust.supply import Family, NetworkPort, ask_family
 
 REFRESH_TIMEOUT = 15.0
+LEARN_EVERY = 60.0
+"""Seconds between two looks for where an absent supplier is."""
 NodeID = bytes
 FindDocument = Callable[[str], Awaitable[IdentityDocument]]
 
@@ -66,6 +69,7 @@ class ForeignSuppliers:
         family: as last known, proven.
         find: the identity document behind an IDURL.
         changed: told of every newer list.
+        clock: time.
     """
 
     def __init__(
@@ -74,12 +78,15 @@ class ForeignSuppliers:
         family: Family,
         find: FindDocument,
         changed: Callable[[Family], Awaitable[None]],
+        clock: Clock,
     ) -> None:
         self._network = network
         self._family = family
         self._find = find
         self._changed = changed
+        self._clock = clock
         self._kept: set[NodeID] = set()
+        self._learn_at: dict[str, float] = {}
         self._keep()
 
     @property
@@ -150,6 +157,10 @@ class ForeignSuppliers:
         return True
 
     async def _learn(self, idurl: str) -> None:
+        now = self._clock.monotonic()
+        if now < self._learn_at.get(idurl, 0.0):
+            return
+        self._learn_at[idurl] = now + LEARN_EVERY
         try:
             self._network.learn(await self._find(idurl))
         except BitdustError as exc:

@@ -9,7 +9,8 @@ from typing import Any
 
 from websockets.asyncio.client import connect
 
-from bitdust.servers.websocket import PUSH_EVERY, SLOW_CLIENT, SLOW_REASON
+from bitdust.servers.session import PUSH_EVERY
+from bitdust.servers.websocket import SLOW_CLIENT, SLOW_REASON
 
 LISTENERS = 30
 EVENTS = 300

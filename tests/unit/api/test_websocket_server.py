@@ -22,7 +22,7 @@ from bitdust.errors import (
     PortInUse,
 )
 from bitdust.servers import WebSocketServer
-from bitdust.servers.websocket import MAX_CALLS, MAX_OUTGOING
+from bitdust.servers.session import MAX_CALLS, MAX_OUTGOING
 
 
 @pytest.fixture
@@ -132,10 +132,10 @@ async def test_a_client_that_does_not_read_is_dropped(
         "Sec-WebSocket-Version: 13\r\n\r\n".encode()
     )
     async with asyncio.timeout(20):
-        while not websocket._clients:
+        while not websocket.clients:
             await asyncio.sleep(0)
         sent = 0
-        while websocket._clients:
+        while websocket.clients:
             node.events.publish("noise", filling="x" * 50_000)
             await asyncio.sleep(0)
             sent += 1

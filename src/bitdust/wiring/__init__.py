@@ -4,6 +4,7 @@ Each class brings one thing up on the node that owns it and takes it down again.
 it happens, are ``bitdust.services``' business.
 """
 
+from bitdust.wiring.holdings import Holdings
 from bitdust.wiring.identities import Moves, bring_identity_back, make_identity
 from bitdust.wiring.parts import service_parts
 from bitdust.wiring.serverless import AnyNames
@@ -12,6 +13,7 @@ from bitdust.wiring.storing import RECOVERING
 __all__ = [
     "RECOVERING",
     "AnyNames",
+    "Holdings",
     "Moves",
     "bring_identity_back",
     "make_identity",

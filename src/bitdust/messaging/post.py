@@ -59,6 +59,7 @@ from bitdust.messaging.message import (
     DELIVERED,
     OUTGOING,
     PRIVATE,
+    SENT,
     WAITING,
     Message,
     encode_data,
@@ -343,6 +344,19 @@ class PrivateMessages:
             message_id=row.message_id.hex(),
             conversation_id=private_conversation(row.peer),
             state=state,
+        )
+
+    def boxed(self, db: apsw.Connection, row: Row) -> None:
+        """A message lies in a mailbox; within a transaction."""
+        set_state(db, row.message_id.hex(), SENT, private_conversation(row.peer))
+
+    def tell_boxed(self, row: Row) -> None:
+        """A message lies in a mailbox, and it was written down."""
+        self._events.publish(
+            "message-sent",
+            message_id=row.message_id.hex(),
+            conversation_id=private_conversation(row.peer),
+            state=SENT,
         )
 
     async def load(self, peer: bytes) -> list[Row]:

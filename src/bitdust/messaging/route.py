@@ -353,6 +353,7 @@ class Route:
                 for row, count in kept:
                     if row.kind == "message":
                         set_copies(db, row.no, count)
+                        self._post.boxed(db, row)
                     else:  # a note has done its duty when it lies there
                         remove_row(db, self.peer, row.message_id)
 
@@ -360,7 +361,9 @@ class Route:
                 await self._post.database.write(write)
             for row, count in kept:
                 row.copies = count
-                if row.kind != "message":
+                if row.kind == "message":
+                    self._post.tell_boxed(row)
+                else:
                     self._drop(row.no, Settled(DELIVERED))
             if any(n < COPIES for n in counts):
                 self._unboxed = True  # the next turn tries the rest

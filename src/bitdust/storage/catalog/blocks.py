@@ -14,7 +14,7 @@ from bitdust.storage.catalog.journal import (
     StoredFragment,
 )
 from bitdust.storage.catalog.runs import decode_runs
-from bitdust.storage.catalog.source import Source
+from bitdust.storage.catalog.source import RUNNING_UPLOADS, Source
 from bitdust.storage.catalog.types import (
     BlockRow,
     BlockState,
@@ -31,9 +31,9 @@ BLOCK_COLUMNS: Final = (
 
 
 UNUSED: Final = (
-    "b.state = 1 AND b.kind = 1 AND NOT EXISTS (SELECT 1 FROM chunks c WHERE c.number >= b.first"
+    "b.state = 1 AND b.kind = 1 AND NOT EXISTS (SELECT 1 FROM chunks c WHERE c.number >= b.first"  # noqa: S608
     " AND c.number < b.first + b.chunks AND c.refs > 0)"
-    " AND b.key NOT IN (SELECT key FROM jobs WHERE state = 'running' AND kind = 'upload')"
+    f" AND b.key NOT IN (SELECT key FROM jobs WHERE {RUNNING_UPLOADS})"
 )
 """A stored block that nothing refers to, and that no upload may be counting on."""
 _NO_CHUNK: Final = "a file refers to a chunk that the catalog does not have"
@@ -125,7 +125,7 @@ class BlockReads(Source):
     def uploads_running(self) -> bool:
         """Whether an upload runs, which may know blocks and items that nothing refers to."""
         with self._using() as db:
-            query = "SELECT 1 FROM jobs WHERE state = 'running' AND kind = 'upload' LIMIT 1"
+            query = f"SELECT 1 FROM jobs WHERE {RUNNING_UPLOADS} LIMIT 1"  # noqa: S608
             return db.execute(query).get is not None
 
     def unstored_fragments(self) -> int:

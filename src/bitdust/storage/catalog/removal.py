@@ -8,6 +8,7 @@ from bitdust.storage.catalog.items import ItemWrites, lineage
 from bitdust.storage.catalog.journal import ItemDeleted, ItemsPruned
 from bitdust.storage.catalog.runs import MAX_NUMBER, encode_numbers
 from bitdust.storage.catalog.schema import CatalogBusy
+from bitdust.storage.catalog.source import RUNNING_UPLOADS
 
 PRUNED_AT_ONCE: Final = 4000
 """Items that one part of a pruning looks at."""
@@ -35,7 +36,7 @@ class RemovalWrites(ItemWrites):
     def _refuse_while_running(self, item: int) -> None:
         mine = set(lineage(self.db, item))
         running: Any = self.db.execute(
-            "SELECT item FROM jobs WHERE state = 'running' AND kind = 'upload' AND item IS NOT NULL"
+            f"SELECT item FROM jobs WHERE {RUNNING_UPLOADS} AND item IS NOT NULL"  # noqa: S608
         ).fetchall()
         for (other,) in running:
             if other in mine or item in lineage(self.db, other):
@@ -107,7 +108,7 @@ class RemovalWrites(ItemWrites):
             How many items went away, and where to go on; None when there is nothing left.
         """
         db = self.db
-        running = "SELECT 1 FROM jobs WHERE state = 'running' AND kind = 'upload' AND key = ?"
+        running = f"SELECT 1 FROM jobs WHERE {RUNNING_UPLOADS} AND key = ?"  # noqa: S608
         if db.execute(running, (key,)).get:
             return 0, None
         found = [

@@ -19,6 +19,10 @@ _RUNS_AT_ONCE: Final = 50_000
 """Runs of chunk numbers gathered in memory before they are counted."""
 
 
+RUNNING_UPLOADS: Final = "state IN ('pending', 'running') AND state = 'running' AND kind = 'upload'"
+"""Of the table ``jobs``; worded so that the index of unfinished jobs is used, not all of them."""
+
+
 class Source:
     """A place to read from: a pooled connection, one consistent view, or the open transaction."""
 
@@ -56,10 +60,9 @@ class Sink(Source):
             IntegrityError: a chunk that the catalog does not have.
             FormatError: a content that is no list of numbers.
         """
-        if sign < 0:
-            self.released = True
         runs = itertools.chain.from_iterable(map(decode_runs, contents))
         while part := list(itertools.islice(runs, _RUNS_AT_ONCE)):
+            self.released = self.released or sign < 0
             for start, end, times in join_runs(part):
                 self.db.execute(
                     "UPDATE chunks SET refs = refs + ? WHERE number >= ? AND number < ?",

@@ -87,7 +87,9 @@ class JobWork:
             job.block_number,
             job.bytes_sent,
         )
-        with self.parts.catalog.transaction() as tx:
+        # that it runs, or is done with what was made durable before, may be lost with the power
+        durable = state not in (JobState.RUNNING, JobState.DONE)
+        with self.parts.catalog.transaction(durable=durable) as tx:
             tx.update_job(
                 job.id,
                 updated=self.clock.now(),

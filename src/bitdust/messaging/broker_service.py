@@ -120,6 +120,7 @@ class BrokerService:
         self.streams: dict[bytes, HostedStream] = {}
         self._dirty: dict[bytes, HostedStream] = {}
         self._wake = asyncio.Event()
+        self._hosting = asyncio.Event()
         self._outboxes: dict[bytes, _Outbox] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._hiring = asyncio.Lock()
@@ -164,6 +165,7 @@ class BrokerService:
             jitter=lambda: self._random.uniform(0.0, 1.0),
             fresh=fresh,
         )
+        self._hosting.set()
         return hosted
 
     # --- the disk ----------------------------------------------------------------------------
@@ -234,6 +236,9 @@ class BrokerService:
 
     async def _ticks(self) -> None:
         while True:
+            if not self.streams:  # a node without streams has nothing to wake up for
+                self._hosting.clear()
+                await self._hosting.wait()
             await self._clock.sleep(TICK)
             now = self._clock.monotonic()
             for hosted in list(self.streams.values()):

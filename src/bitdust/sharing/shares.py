@@ -13,6 +13,7 @@ import contextlib
 import functools
 import shutil
 from collections.abc import Callable, Coroutine, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import structlog
@@ -129,22 +130,25 @@ class Shares:
 
     async def _run(self) -> None:
         while True:
+            again = True
             try:
                 await self._look_at_ring()
                 await self._tend()
+                again = bool(self._held)  # without a share only a new key is news
             except BitdustError as exc:
                 log.info("shares not tended", reason=exc.message)
             except Exception:
                 # a defect here must not end it for good; the next round tries again
                 log.exception("tending shares failed")
-            sleep = asyncio.create_task(self._around.clock.sleep(LOOK_EVERY))
-            wake = asyncio.create_task(self._wake.wait())
+            waiting: set[asyncio.Task[Any]] = {asyncio.create_task(self._wake.wait())}
+            if again:
+                waiting.add(asyncio.create_task(self._around.clock.sleep(LOOK_EVERY)))
             try:
-                await asyncio.wait({sleep, wake}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                for task in (sleep, wake):
+                for task in waiting:
                     task.cancel()
-                await asyncio.gather(sleep, wake, return_exceptions=True)
+                await asyncio.gather(*waiting, return_exceptions=True)
             self._wake.clear()
 
     async def _look_at_ring(self) -> None:
@@ -296,6 +300,7 @@ class Shares:
             rows += [
                 {
                     "time": row.time,
+                    "date": datetime.fromtimestamp(row.time, UTC).strftime("%Y-%m-%d %H:%M:%S"),
                     "key_id": str(held.key_id),
                     "who": row.who,
                     "what": row.what,

@@ -55,7 +55,7 @@ def test_everything_runs_that_should(tmp_path: Path) -> None:
             found = states(await ask(alice, "services_list"))
             off = {name for name, state in found.items() if state != "ON"}
             assert found["ip_port_responder"] == "NOT_INSTALLED"  # no UDP in this world
-            assert off == {"supplier", "identity_server", "ip_port_responder"}
+            assert off == {"supplier", "joint_postman", "identity_server", "ip_port_responder"}
             assert states(await ask(grid.nodes["s0"], "services_list"))["my_data"] == "DEPENDS_OFF"
             for name in found.keys() - off:
                 assert await ask(alice, "service_health", service_name=name) is True, name

@@ -278,11 +278,15 @@ class Sender:
         if waiting.kind == Kind.MESSAGE:
             if place >= self._reader.state.position and len(self._acked) < MAX_ACKED:
                 self._acked[place] = entry_hash(raw)
-            waiter = self._waiters.get(waiting.ident)
-            if waiter is not None and not waiter.done():
-                waiter.set_result(place)
+            self.seen(waiting.ident, place)
         elif waiting.no:
             done.append(f"#{waiting.no}")
+
+    def seen(self, ident: str, place: int) -> None:
+        """A message of ours is in the stream; a broker that died may not have said so."""
+        waiter = self._waiters.get(ident)
+        if waiter is not None and not waiter.done():
+            waiter.set_result(place)
 
     def _give_up(self, waiting: Waiting) -> None:
         self._urgent = [one for one in self._urgent if one.ident != waiting.ident]

@@ -388,6 +388,9 @@ class GroupSession:
                 fresh = await self._around.database.write(
                     lambda db: self._write(db, outcome, messages)
                 )
+                for message in messages:
+                    if message.direction == OUTGOING and message.sequence is not None:
+                        self.sender.seen(message.message_id, message.sequence)
             await self._tell(outcome, fresh)
             if state.fork:
                 reason, state.fork = state.fork, ""
@@ -440,9 +443,11 @@ class GroupSession:
                 )
             elif event.what == "epoch":
                 self._on_epoch()
+                await self._around.kept(self.row)
             elif event.what == "brokers":
                 self._lost = self.leader not in self.row.state.brokers
                 self._wake.set()
+                await self._around.kept(self.row)
                 await self._announce()
         self._changed.set()
 

@@ -269,8 +269,8 @@ async def share_history(
         offset: rows to pass over.
 
     Returns:
-        A list of `time`, `key_id`, `who`, `what` (`created`, `granted`, `revoked`, `opened`,
-        `closed`, `uploaded`, `deleted` or `refused`), `path`, `remote_path` and `detail`.
+        A list of `time`, `date`, `key_id`, `who`, `what` (`created`, `granted`, `revoked`,
+        `opened`, `closed`, `uploaded`, `deleted` or `refused`), `path`, `remote_path` and `detail`.
 
     Raises:
         NoIdentity: there is no identity yet.

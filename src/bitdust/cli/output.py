@@ -29,6 +29,8 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "automats_list": ("index", "name", "id", "state", "timers", "details"),
     "packets_list": ("direction", "command", "label", "global_id", "size", "seconds"),
     "transfers_list": ("position", "global_id", "outgoing", "incoming"),
+    "shares_list": ("key_id", "label", "state", "members", "reason"),
+    "share_history": ("date", "who", "what", "path", "detail"),
     "identity_cache_list": ("global_id", "revision", "date", "contacts"),
 }
 """Columns of lists, by method; the others show what fits."""

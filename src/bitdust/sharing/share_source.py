@@ -22,11 +22,13 @@ from bitdust.sharing.share_notes import (
     path_hash,
     read_note,
 )
-from bitdust.storage import Catalog, ItemVersion, ListRow, Transaction
+from bitdust.storage import Catalog, ListRow, Transaction
 from bitdust.supply import WRITER
 
 PAGE: Final = 256
 MAX_NOTE_DEPTH: Final = 16
+LATEST: Final = 1e11
+"""Seconds since 1970 that count as a time; the year 5138."""
 MAX_NOTES: Final = 500_000
 """Notes of one writer that count; further ones are passed over."""
 
@@ -122,7 +124,7 @@ class Source:
         place.append(Removal(self.writer, seen, note.time))
         self.removed.append(note)
         return Happening(
-            note.time,
+            moment(note.time),
             self.person,
             "deleted",
             decode_name(note.path),
@@ -146,7 +148,7 @@ class Source:
             except NotInCatalog:
                 continue
             yield Happening(
-                version.created,
+                moment(version.created),
                 self.person,
                 "uploaded",
                 path,
@@ -202,7 +204,7 @@ class Source:
     def claim(self, row: ListRow) -> Claim | None:
         """What the writer says of a row; None when it says that it is gone."""
         if row.entry is None:
-            return Claim(self.writer, 0, NOTHING, row.item.created, row.item.is_folder)
+            return Claim(self.writer, 0, NOTHING, moment(row.item.created), row.item.is_folder)
         if not row.current:
             return None
         since = row.entry.since
@@ -213,8 +215,9 @@ class Source:
     def _made(row: ListRow, since: int) -> float:
         """When a version was made; of a forgotten one, when the next was."""
         later = [version for version in row.versions if version.version.seq >= since]
-        return later[-1].version.created if later else row.item.created
+        return moment(later[-1].version.created if later else row.item.created)
 
-    def versions(self, row: ListRow) -> list[ItemVersion]:
-        """The versions of a row that no removal had seen, newest first."""
-        return list(row.versions)
+
+def moment(time: float) -> float:
+    """A time that somebody else wrote down, as one that can be compared and shown."""
+    return time if 0.0 <= time <= LATEST else 0.0

@@ -25,7 +25,7 @@ from bitdust.sharing.share_merge import (
     visible,
 )
 from bitdust.sharing.share_notes import path_hash
-from bitdust.sharing.share_source import Source
+from bitdust.sharing.share_source import Source, moment
 from bitdust.storage import ItemVersion, ListRow
 
 MAX_DEPTH: Final = 1000
@@ -72,7 +72,9 @@ class Merged:
     def versions(self) -> list[tuple[Place, ItemVersion]]:
         """All versions that anybody made, newest first."""
         found = [(place, version) for place in self.places for version in place.row.versions]
-        found.sort(key=lambda one: (one[1].version.created, one[0].source.node), reverse=True)
+        found.sort(
+            key=lambda one: (moment(one[1].version.created), one[0].source.node), reverse=True
+        )
         return found
 
 

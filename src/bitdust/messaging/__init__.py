@@ -17,6 +17,7 @@ from bitdust.messaging.broadcast import Broadcasts
 from bitdust.messaging.broker_service import BrokerService
 from bitdust.messaging.broker_store import BrokerStore
 from bitdust.messaging.group_around import Around, takes_groups
+from bitdust.messaging.group_keep import GroupKeep
 from bitdust.messaging.group_store import GroupRow
 from bitdust.messaging.group_wire import Broker
 from bitdust.messaging.groups import GROUP_KEYS, Groups
@@ -58,6 +59,7 @@ __all__ = [
     "BrokerService",
     "BrokerStore",
     "Conversation",
+    "GroupKeep",
     "GroupRow",
     "Groups",
     "Handover",

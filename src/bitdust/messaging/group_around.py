@@ -14,11 +14,14 @@ from bitdust.crypto import PrivateKey
 from bitdust.errors import BitdustError, PeerRefused, PeerUnreachable
 from bitdust.events import EventBus
 from bitdust.messaging.database import Database
+from bitdust.messaging.group_keep import GroupKeep
 from bitdust.messaging.group_keys import EpochKey, SenderKeys
 from bitdust.messaging.group_log import Reader
 from bitdust.messaging.group_ports import Introduce, Port
+from bitdust.messaging.group_store import GroupRow
 from bitdust.messaging.group_wire import ATTACH, HIRE, Attach, Attached, Broker, Hire
 from bitdust.messaging.stream import MessageStream
+from bitdust.pool import in_pool
 
 ASK_TIMEOUT: Final = 5.0
 
@@ -45,6 +48,7 @@ class Around:
         introduce: makes a broker known to the network.
         find_brokers: finds new ones.
         announce: publishes a group's brokers.
+        keep: keeps what must outlive this machine; told of every change.
     """
 
     port: Port
@@ -60,6 +64,12 @@ class Around:
     introduce: Introduce
     find_brokers: FindBrokers
     announce: Announce
+    keep: GroupKeep
+
+    async def kept(self, row: GroupRow) -> None:
+        """Keep what changed of a group."""
+        if await in_pool(self.pool, self.keep.put, row):
+            self.events.publish("key-group-kept", group_key_id=row.key_id)
 
     async def ask(
         self,

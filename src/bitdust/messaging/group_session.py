@@ -27,7 +27,6 @@ from bitdust.messaging.group_store import (
     forget_members,
     save_group,
     save_progress,
-    set_sequence,
 )
 from bitdust.messaging.group_wire import (
     MAX_PAGE_BODY,
@@ -39,7 +38,7 @@ from bitdust.messaging.group_wire import (
     Read,
     decode_entries,
 )
-from bitdust.messaging.history import insert_message, set_state
+from bitdust.messaging.history import insert_message, set_sequence, set_state
 from bitdust.messaging.message import GROUP, INCOMING, OUTGOING, SENT, Message, decode_data
 from bitdust.pool import in_pool
 
@@ -419,7 +418,7 @@ class GroupSession:
             elif message.direction == OUTGOING:
                 set_state(db, message.message_id, SENT, row.key_id)
                 assert message.sequence is not None
-                set_sequence(db, row.key_id, message.message_id, message.sequence)
+                set_sequence(db, message.message_id, row.key_id, message.sequence)
             if message.direction == OUTGOING:
                 own.append(message.message_id)
         end_waiting(db, row.no, own)

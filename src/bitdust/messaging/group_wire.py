@@ -347,9 +347,10 @@ def decode_entries(raw: bytes) -> list[bytes]:
         FormatError: no list of entries, or too many.
     """
     try:
-        return _entries_decoder.decode(raw)
+        found: list[bytes] = _entries_decoder.decode(raw)
     except (ValueError, RecursionError) as exc:
         raise FormatError("not a page of a group") from exc
+    return found
 
 
 def decode_talk(raw: bytes) -> list[Talk]:
@@ -359,9 +360,10 @@ def decode_talk(raw: bytes) -> list[Talk]:
         FormatError: no list of messages, or too many.
     """
     try:
-        return _talk_decoder.decode(raw)
+        found: list[Talk] = _talk_decoder.decode(raw)
     except (ValueError, RecursionError) as exc:
         raise FormatError("not a message of a broker") from exc
+    return found
 
 
 def decode_struct(raw: bytes, kind: type[T], limit: int = MAX_CONTROL) -> T:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -51,6 +52,7 @@ from bitdust.messaging.group_wire import (
 )
 from bitdust.messaging.message import GROUP, OUTGOING, WAITING, Message, encode_data
 from bitdust.network import Call, Reply
+from bitdust.pool import in_pool
 
 GROUP_KEYS: Final = "group_"
 """What the alias of a group's key begins with."""
@@ -113,10 +115,30 @@ class Groups:
         await self._around.database.write(lambda db: db.execute(SCHEMA))
         for row in await load_groups(self._around.database):
             self.rows[row.key_id] = row
+        await self._take_kept()
         self._around.port.handle(PUSH, self._on_push)
         for row in self.rows.values():
             if row.active and row.genesis:
                 self._open(row)
+
+    async def _take_kept(self) -> None:
+        """Take up groups of which the files alone came back."""
+        for row in await in_pool(self._around.pool, self._around.keep.load):
+            if row.key_id not in self.rows and len(self.rows) < MAX_GROUPS:
+                await self._around.database.write(partial(save_group, row=row))
+                self.rows[row.key_id] = row
+
+    def came_back(self) -> None:
+        """Files of groups came back from the suppliers: go on with those that were not known."""
+        self._own(self._go_on())
+
+    async def _go_on(self) -> None:
+        async with self._changing:
+            known = set(self.rows)
+            await self._take_kept()
+            for key_id, row in self.rows.items():
+                if key_id not in known and row.active and row.genesis:
+                    self._open(row)
 
     async def stop(self) -> None:
         """End all sessions."""
@@ -194,6 +216,7 @@ class Groups:
         row.state.keys = {0: around.random.token(32)}
         await around.database.write(lambda db: save_group(db, row))
         self.rows[key_id] = row
+        await around.kept(row)
         return row
 
     async def _establish(self, row: GroupRow) -> None:
@@ -227,6 +250,7 @@ class Groups:
             if not failed:
                 row.genesis, row.state = genesis.encode(), state
                 await around.database.write(lambda db: save_group(db, row))
+                await around.kept(row)
                 key = state.keys[0]
                 await around.announce(row.key_id, row.fingerprint, 0, key, brokers)
                 return
@@ -256,6 +280,7 @@ class Groups:
             if session is None:
                 row.active = True
                 await self._around.database.write(lambda db: save_group(db, row))
+                await self._around.kept(row)
                 self._left.discard(key_id)
                 session = self._open(row)
         await session.until(lambda: session.connected, timeout)
@@ -284,8 +309,10 @@ class Groups:
             if forget:
                 await self._around.database.write(lambda db: drop_group(db, row.no))
                 del self.rows[key_id]
+                await in_pool(self._around.pool, self._around.keep.drop, key_id)
             else:
                 await self._around.database.write(lambda db: save_group(db, row))
+                await self._around.kept(row)
             self._left.add(key_id)
         return row
 
@@ -375,6 +402,7 @@ class Groups:
             taken = row
             await self._around.database.write(lambda db: save_group(db, taken))
             self.rows[key_id] = row
+            await self._around.kept(row)
             session = self.sessions.get(key_id)
             if session is not None:
                 session.kick()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from bitdust.contacts import KEYS_BACK
 from bitdust.dht import (
     GROUP_BROKERS,
     LAYER_MESSAGE_BROKERS,
@@ -23,6 +24,7 @@ from bitdust.messaging import (
     Broker,
     BrokerService,
     BrokerStore,
+    GroupKeep,
     Groups,
     takes_groups,
 )
@@ -31,6 +33,7 @@ from bitdust.services import ServicePort
 from bitdust.sharing import Received
 from bitdust.wiring.ground import GatewayPart
 from bitdust.wiring.part import NodePart
+from bitdust.wiring.people import KEYS_FOLDER
 
 if TYPE_CHECKING:
     from bitdust.node import Node
@@ -144,6 +147,7 @@ class GroupsPart(NodePart):
             introduce=_Meeting(node, port).introduce,
             find_brokers=self._find_brokers,
             announce=self._announce,
+            keep=GroupKeep(node.home / KEYS_FOLDER),
         )
         groups = node.groups = Groups(around, self._hand_over, node.find_document)
         await groups.start()
@@ -163,7 +167,9 @@ class GroupsPart(NodePart):
             self._port = None
 
     def _on_event(self, event: Event) -> None:
-        if event.event_id == "node-disconnected" and self._node.groups is not None:
+        if event.event_id == KEYS_BACK and self._node.groups is not None:
+            self._node.groups.came_back()
+        elif event.event_id == "node-disconnected" and self._node.groups is not None:
             try:
                 self._node.groups.lost(bytes.fromhex(str(event.data.get("node_id", ""))))
             except ValueError:  # not one of ours

@@ -463,3 +463,35 @@ def test_strangers_get_nothing(tmp_path: Path) -> None:
             assert [n for _, n in await said(alice, key_id)] == [1, 2]
 
     run_virtual(scenario())
+
+
+def test_whoever_lost_the_history_has_the_group_again(tmp_path: Path) -> None:
+    """The file beside the keys is enough: everything is read from the brokers' archive."""
+
+    async def scenario() -> None:
+        async with Grid(tmp_path) as grid:
+            for number in range(3):
+                await broker(grid, f"broker-{number}")
+            alice, bob = await member(grid, "alice"), await member(grid, "bob")
+            key_id = await group(grid, alice, bob)
+            await alice.require_groups().send(key_id, {"n": 1})
+            await bob.require_groups().send(key_id, {"n": 2})
+            carol = await member(grid, "carol")
+            await alice.require_groups().share(key_id, carol.require_identity().document)
+            await carol.require_groups().join(key_id)
+            await grid.until(lambda: len(view(alice, key_id)["members"]) == 3)
+            assert await alice.require_groups().remove(key_id, carol.require_identity().document)
+            await alice.require_groups().send(key_id, {"n": 3})
+            await all_have(grid, [bob], key_id, 3)
+            await grid.stop("bob")
+            for path in (tmp_path / "bob" / "metadata").glob("messages.db*"):
+                path.unlink()
+            bob = await grid.start("bob")
+            await all_have(grid, [bob], key_id, 3)
+            assert await said(bob, key_id) == await said(alice, key_id)
+            page = await bob.require_history().page(key_id)
+            assert [m.direction for m in page] == ["incoming", "outgoing", "incoming"]
+            await bob.require_groups().send(key_id, {"n": 4})
+            await all_have(grid, [alice], key_id, 4)
+
+    run_virtual(scenario())

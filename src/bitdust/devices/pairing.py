@@ -14,6 +14,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from spake2 import SPAKE2_A, SPAKE2_B, SPAKEError
 from spake2.ed25519_basic import NotOnCurve
@@ -41,6 +42,11 @@ MAX_ATTEMPTS = 3
 """Wrong guesses after which a code is void."""
 MAX_LABEL = 64
 """Characters of what a device calls itself."""
+MAX_STARTS = 30
+"""Times that somebody may begin, and leave before a guess, until a code is void."""
+MAX_URLS = 8
+MAX_URL = 300
+LINK = "bitdust-pair:"
 SPAKE_SIZE = 33
 """Bytes of a SPAKE2 message."""
 
@@ -78,6 +84,45 @@ def clean_code(text: str) -> str:
     return code
 
 
+def check_url(url: str) -> str:
+    """The address of a node or route, if it can be one.
+
+    Raises:
+        InvalidInput: it cannot.
+    """
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("ws", "wss") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good or len(url) > MAX_URL or not url.isascii() or not url.isprintable():
+        raise InvalidInput(
+            f"{url[:60]!a} is no address of a node", hint="it looks like ws://host:8281/name"
+        )
+    return url
+
+
+def pairing_link(code: str, urls: list[str]) -> str:
+    """A code and where it can be used, as one text, for a QR picture."""
+    return f"{LINK}{code}?{urlencode([('url', url) for url in urls[:MAX_URLS]])}"
+
+
+def read_link(text: str) -> tuple[str, list[str]]:
+    """The code and the addresses in a link.
+
+    Raises:
+        InvalidInput: it is no such link.
+    """
+    code, _, query = text.strip().removeprefix(LINK).partition("?")
+    if not text.strip().startswith(LINK) or len(text) > 2 * MAX_URLS * MAX_URL:
+        raise InvalidInput(f"a pairing link begins with {LINK}")
+    try:
+        pairs = parse_qsl(query, max_num_fields=MAX_URLS)
+    except ValueError:
+        raise InvalidInput("the pairing link has too many parts") from None
+    return clean_code(code), [check_url(value) for name, value in pairs if name == "url"]
+
+
 @dataclass
 class OpenCode:
     """A code that a node has given out; good once, for a while, for a few attempts.
@@ -92,10 +137,11 @@ class OpenCode:
     expires: float
     key: bytes = b""
     left: int = MAX_ATTEMPTS
+    starts: int = MAX_STARTS
 
     def is_good(self, now: float) -> bool:
         """Whether somebody may still try."""
-        return now < self.expires and self.left > 0
+        return now < self.expires and self.left > 0 and self.starts > 0
 
     def take(self, now: float) -> None:
         """Begin an attempt.
@@ -106,6 +152,7 @@ class OpenCode:
         if not self.is_good(now):
             raise AccessDenied("no pairing is open")
         self.left -= 1
+        self.starts -= 1
 
     def give_back(self) -> None:
         """The attempt ended before a guess could be checked."""

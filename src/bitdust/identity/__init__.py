@@ -34,6 +34,7 @@ from bitdust.identity.secretfile import (
     make_private_directory,
     read_secret,
     remove_file,
+    remove_leftovers,
     write_secret,
 )
 from bitdust.identity.survey import Survey
@@ -68,6 +69,7 @@ __all__ = [
     "read_master_key",
     "read_secret",
     "remove_file",
+    "remove_leftovers",
     "sign_document",
     "source_change",
     "source_idurls",

@@ -21,6 +21,7 @@ import structlog
 from bitdust.crypto import PrivateKey
 from bitdust.errors import (
     AccessDenied,
+    AlreadyExists,
     BitdustError,
     Busy,
     DataUnavailable,
@@ -163,13 +164,20 @@ class Shares:
                 await self._drop(key_id)
         for key_id in keys:
             if key_id not in self._held and len(self._held) < MAX_SHARES:
-                with contextlib.suppress(NotFound):  # an alias of a person's own choice
+                # an alias of a person's own choice, or the id of another share under one's own name
+                with contextlib.suppress(NotFound, AlreadyExists):
                     await self._hold(key_id)
 
     async def _hold(self, key_id: KeyID) -> HeldShare:
         async with self._turn:
             held = self._held.get(key_id)
             if held is None:
+                other = self._find(share_id(key_id))
+                if other is not None and other.key_id in self._around.ring:
+                    raise AlreadyExists(f"{other.key_id} has the same id as {key_id}")
+                if other is not None:  # its key was renamed
+                    del self._held[other.key_id]
+                    await other.unload()
                 held = HeldShare(key_id, self._around, self._notices.grown)
                 await held.load()
                 self._held[key_id] = held

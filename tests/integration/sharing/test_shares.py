@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from bitdust.crypto import PrivateKey
@@ -27,7 +28,7 @@ from bitdust.ids import BackupID, KeyID, RemotePath
 from bitdust.node import Node
 from bitdust.sharing.share_chain import OwnChain
 from bitdust.sharing.share_ledger import ShareLedger
-from bitdust.sharing.share_wire import NOTICE, Head, Notice
+from bitdust.sharing.share_wire import NOTICE, Head, Invitation, Notice
 from bitdust.storage import BLOCK_KEK, JOURNAL_ID, BlockKind, build_fragments, wrap_key
 from bitdust.storage.catalog.journal import pack_segment
 from bitdust.supply import SupplierClient
@@ -663,5 +664,60 @@ def test_a_share_follows_its_owner_to_another_name(tmp_path: Path) -> None:
         await upload(bob, moved, make(tmp_path / "b", "three", b"three"), "three")
         await sees(grid, alice, moved, "three")
         assert await download(alice, moved, "three", tmp_path / "x") == b"three"
+
+    play(tmp_path, scenario)
+
+
+def test_nobody_puts_another_share_in_the_place_of_one(tmp_path: Path) -> None:
+    """A member has the key and the id, and calls it by a name of its own."""
+
+    async def scenario(grid: Grid) -> None:
+        alice = await grid.customer("alice", suppliers=2)
+        bob = await grid.customer("bob", suppliers=2)
+        key_id = await share_between(grid, alice, bob)
+        assert bob.global_id is not None
+        forged = bob.global_id.key(key_id.alias)
+        bob.require_keys().add(forged, bob.require_keys().private(key_id))
+        extra = msgspec.msgpack.encode(
+            Invitation(bob.require_shares().opened()[0].space.charter.encode())
+        )
+        to_alice = await bob.find_person(str(alice.global_id))
+        for made in (extra, b"", b"nonsense"):
+            with pytest.raises(PeerRefused):
+                await bob.require_key_exchange().share(forged, to_alice, True, extra=made)
+        assert forged not in alice.require_keys()
+        await grid.clock.sleep(60)
+        rows = alice.require_shares().shares_list()
+        assert [row["key_id"] for row in rows] == [str(key_id)]
+        assert rows[0]["state"] == "CONNECTED"
+
+    play(tmp_path, scenario)
+
+
+@pytest.mark.slow
+def test_an_upload_goes_on_after_a_restart(tmp_path: Path) -> None:
+    async def scenario(grid: Grid) -> None:
+        alice = await grid.customer("alice", suppliers=2)
+        bob = await grid.customer("bob", suppliers=2)
+        key_id = await share_between(grid, alice, bob)
+        await upload(alice, key_id, make(tmp_path / "a", "f", b"old"), "f")
+        await sees(grid, bob, key_id, "f")
+        data = os.urandom(40_000_000)
+        local = make(tmp_path / "b", "f", data)
+        started = await bob.require_storage().file_upload_start(local, RemotePath(key_id, "f"))
+        assert started["state"] in ("pending", "running")
+        await grid.stop("bob")
+        bob = await grid.start("bob")
+        await connected(grid, bob, key_id)
+        await grid.until(
+            lambda: not bob.require_shares().opened()[0].uploads().find(lambda _: True)
+        )
+        for _ in range(600):
+            if await download(alice, key_id, "f", tmp_path / "x") == data:
+                break
+            await grid.clock.sleep(0.5)
+        # it still knows that it replaces what was there when it was begun
+        assert [path for path in await names(alice, key_id) if path.startswith("f")] == ["f"]
+        assert await download(alice, key_id, "f", tmp_path / "x") == data
 
     play(tmp_path, scenario)

@@ -487,7 +487,7 @@ def test_whoever_lost_the_history_has_the_group_again(tmp_path: Path) -> None:
             for path in (tmp_path / "bob" / "metadata").glob("messages.db*"):
                 path.unlink()
             bob = await grid.start("bob")
-            await all_have(grid, [bob], key_id, 3)
+            await all_have(grid, [alice, bob], key_id, 3)
             assert await said(bob, key_id) == await said(alice, key_id)
             page = await bob.require_history().page(key_id)
             assert [m.direction for m in page] == ["incoming", "outgoing", "incoming"]

@@ -17,6 +17,7 @@ from bitdust.api.envelope import failure
 from bitdust.cli.local import LOCAL
 from bitdust.cli.output import print_error, print_json
 from bitdust.cli.runner import (
+    EXIT_INTERNAL,
     EXIT_INTERRUPTED,
     EXIT_USAGE,
     Reported,
@@ -27,6 +28,9 @@ from bitdust.cli.runner import (
 )
 from bitdust.cli.tree import find_command, nouns
 from bitdust.errors import BitdustError
+
+BITDUST_TRACEBACK = "BITDUST_TRACEBACK"
+"""Set it to let mistakes of the command itself come with their traceback."""
 
 
 class Root(click.Group):
@@ -115,6 +119,15 @@ def run(arguments: list[str] | None = None) -> int:
         # The reader of a pipe is gone; what is still buffered must not be flushed to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except Exception as exc:
+        # a mistake of ours: where it is helps those who mend it, and nobody else
+        if BITDUST_TRACEBACK in os.environ:
+            raise
+        print_error(
+            f"internal error in the command: {type(exc).__name__}",
+            f"set {BITDUST_TRACEBACK}=1 to see where, and report it",
+        )
+        return EXIT_INTERNAL
 
 
 def main() -> None:

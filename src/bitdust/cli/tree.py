@@ -297,6 +297,8 @@ def _json_or_text(text: str) -> Any:
             return json.loads(text)
         except ValueError as exc:
             raise click.BadParameter(f"{text[:60]!r} is not JSON: {exc}") from None
+        except RecursionError:
+            raise click.BadParameter(f"{text[:60]!r} is nested too deeply") from None
     return text
 
 

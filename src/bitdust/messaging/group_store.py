@@ -171,15 +171,6 @@ def end_waiting(db: apsw.Connection, no: int, idents: Iterable[str]) -> None:
     )
 
 
-def set_sequence(db: apsw.Connection, key_id: str, ident: str, place: int) -> None:
-    """Note the place of an own message in the history."""
-    db.execute(
-        "UPDATE messages SET sequence = ? WHERE message_id = ?"
-        " AND conversation = (SELECT no FROM names WHERE name = ?)",
-        (place, ident, key_id),
-    )
-
-
 def _load(db: apsw.Connection) -> list[GroupRow]:
     groups: Any = db.execute("SELECT * FROM groups ORDER BY no").fetchall()
     rows = []

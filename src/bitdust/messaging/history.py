@@ -287,6 +287,30 @@ def set_state(
     return db.changes() > 0
 
 
+def set_sequence(db: apsw.Connection, message_id: str, conversation_id: str, place: int) -> None:
+    """An own message has its place in a group's stream; within a transaction.
+
+    It moves behind what others said before it, so that every member's history has one order.
+    """
+    rows: Any = db.execute(
+        "UPDATE messages SET sequence = ? WHERE message_id = ? AND conversation ="
+        " (SELECT no FROM names WHERE name = ?) RETURNING no, conversation, data",
+        (place, message_id, conversation_id),
+    ).fetchall()
+    for number, conversation, data in rows:
+        later = db.execute(
+            "SELECT 1 FROM messages WHERE conversation = ? AND no > ? AND sequence < ? LIMIT 1",
+            (conversation, number, place),
+        ).fetchone()
+        if later is None:
+            continue
+        last: Any = db.execute("SELECT max(no) FROM messages").fetchall()[0][0]
+        db.execute("UPDATE messages SET no = ? WHERE no = ?", (last + 1, number))
+        db.execute("DELETE FROM words WHERE rowid = ?", (number,))
+        if words := searchable(decode_data(data)):
+            db.execute("INSERT INTO words(rowid, text) VALUES (?, ?)", (last + 1, words))
+
+
 def _touch(db: apsw.Connection, conversation: int, kind: int, peer: int, message: Message) -> None:
     row: list[Any] = db.execute(
         "UPDATE conversations SET updated = max(updated, ?), last = ?, peer = ?,"

@@ -178,3 +178,30 @@ async def test_pages_that_make_no_sense_are_refused(history: History) -> None:
     for given in ({"offset": -1}, {"limit": 0}, {"limit": 100_000}, {"msg_type": "x"}):
         with pytest.raises(InvalidInput):
             await history.page(**given)
+
+
+async def test_a_group_has_one_order_for_all(history: History) -> None:
+    """An own message is written first and gets its place after what others said meanwhile."""
+
+    def of_group(number: int, **changes: Any) -> Message:
+        group = {"conversation_id": GROUP, "msg_type": "group_message", "recipient": GROUP}
+        return said(number, **(group | changes))
+
+    own = {"direction": "outgoing", "sender": ALICE, "state": "waiting"}
+    await history.add(of_group(1, **own))
+    await history.add(of_group(2, **own))
+    await history.add(of_group(3, sequence=5))
+    place = history_module.set_sequence
+    await history.database.write(lambda db: place(db, "m1", GROUP, 6))
+    await history.add(of_group(4, sequence=7))
+    await history.database.write(lambda db: place(db, "m2", GROUP, 8))
+    await history.database.write(lambda db: place(db, "unknown", GROUP, 9))
+    page = await history.page(GROUP)
+    assert [(m.message_id, m.sequence) for m in page] == [
+        ("m3", 5),
+        ("m1", 6),
+        ("m4", 7),
+        ("m2", 8),
+    ]
+    assert [m.message_id for m in await history.search("number1")] == ["m1"]
+    assert len(await history.search("hello")) == 4

@@ -127,12 +127,14 @@ def api(context: click.Context, method: str | None, arguments: tuple[str, ...]) 
                 given[name[:-1]] = json.loads(value)
             except ValueError as exc:
                 raise click.BadParameter(f"{name[:-1]}: {value[:60]!r} is not JSON: {exc}") from exc
+            except RecursionError:
+                raise click.BadParameter(f"{name[:-1]}: is nested too deeply") from None
         else:
             given[name] = value
     shell.call(registry, method, given)
 
 
-@click.command("help", add_help_option=False)
+@click.command("help")
 @click.argument("words", nargs=-1)
 @with_shared_options
 @click.pass_context
@@ -254,9 +256,6 @@ LOCAL: Mapping[str, click.Command] = {
     "dhtseed": Deferred(
         "dhtseed", "Run a DHT node from which others start.", "bitdust.cli.seed_command"
     ),
-    "dhtseed": Deferred(
-        "dhtseed", "Run a DHT node from which others start.", "bitdust.cli.seed_command"
-    ),
     "install": Deferred(
         "install", "Make the home folder; let the node start with the machine.", _INSTALL
     ),
@@ -295,6 +294,12 @@ LOCAL: Mapping[str, click.Command] = {
         "demo",
         "Show that a folder survives the loss of half its suppliers.",
         "bitdust.cli.demo_command",
+    ),
+    "demo-people": Deferred(
+        "demo-people",
+        "Show three people who share a folder, write to each other and lose a broker.",
+        "bitdust.cli.demo_people_command",
+        "demo_people",
     ),
     "doctor": Deferred(
         "doctor",

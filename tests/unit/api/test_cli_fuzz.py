@@ -24,6 +24,7 @@ from bitdust.cli.main import Root, run
 from bitdust.cli.runner import Shell
 from bitdust.cli.spellings import SYNONYMS
 from bitdust.cli.tree import find_command
+from bitdust.errors import NotInCatalog
 
 BEGINS_MUCH = frozenset({"demo", "testnet", "dhtseed"})
 """They start networks; only what they refuse is tried."""
@@ -94,6 +95,8 @@ def harmless(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, node: Any) -> None
     monkeypatch.setattr(lifecycle, "await_end", at_once)
     monkeypatch.setattr(lifecycle, "_await_restart", at_once)
     monkeypatch.setattr(node.consumers, "listen", listen)
+    # what a command reads piece by piece has a shape that the fake's answers have not
+    node.storage.answers["file_read"] = NotInCatalog("no such item")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("BITDUST_PASSPHRASE_FILE", raising=False)

@@ -19,7 +19,7 @@ from bitdust.errors import BitdustError, IntegrityError, NetworkError, PeerUnrea
 from bitdust.ids import IDURL
 from bitdust.messaging.group_around import Around, is_unknown
 from bitdust.messaging.group_keys import SenderKeys, Voucher
-from bitdust.messaging.group_log import Came, Heard, Noticed, Outcome, Reader, begin
+from bitdust.messaging.group_log import MAX_SENDERS, Came, Heard, Noticed, Outcome, Reader, begin
 from bitdust.messaging.group_sending import Sender
 from bitdust.messaging.group_store import (
     GroupRow,
@@ -91,6 +91,7 @@ class GroupSession:
         self._hints: dict[bytes, Broker] = {}
         self._silent: dict[bytes, float] = {}
         self._next_care = 0.0
+        self._names: dict[str, str] = {}
         self._task: asyncio.Task[None] | None = None
         self._carer: asyncio.Task[None] | None = None
         self.left_out: list[tuple[bytes, str]] = []
@@ -395,6 +396,15 @@ class GroupSession:
                 reason, state.fork = state.fork, ""
                 raise await self._forked(broker, reason)
 
+    def _name(self, idurl: str) -> str:
+        """A member's global id; kept, since every message needs it."""
+        name = self._names.get(idurl)
+        if name is None:
+            if len(self._names) >= MAX_SENDERS:
+                self._names.clear()
+            name = self._names[idurl] = name_of(idurl)
+        return name
+
     def _message(self, heard: Heard) -> Message:
         mine = heard.member.sender == self.keys.sender
         try:
@@ -403,7 +413,7 @@ class GroupSession:
             data = {}
         return Message(
             heard.said.ident, self.row.key_id, GROUP, OUTGOING if mine else INCOMING,
-            name_of(heard.member.idurl), self.row.key_id, data, heard.said.time, heard.place,
+            self._name(heard.member.idurl), self.row.key_id, data, heard.said.time, heard.place,
             SENT if mine else "delivered",
         )  # fmt: skip
 

@@ -17,6 +17,7 @@ IDENTITY_SERVER = "identity-server"
 SUPPLIER = "supplier"
 CUSTOMER = "customer"
 MAX_NODES = 200
+SUPPLIERS_NUMBER = "services/customer/suppliers-number"
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ class Plan:
     @property
     def hired(self) -> int:
         """How many suppliers each customer has."""
+        if SUPPLIERS_NUMBER in self.settings:
+            return int(str(self.settings[SUPPLIERS_NUMBER]))
         return max((n for n in SUPPLIER_NUMBERS if n <= self.suppliers), default=0)
 
 
@@ -146,7 +149,7 @@ class Member:
             values["services/identity-server/host"] = LOOPBACK
             values["services/identity-server/web-port"] = self.ports.identity
         if plan.hired:
-            values["services/customer/suppliers-number"] = plan.hired
+            values[SUPPLIERS_NUMBER] = plan.hired
         return values | dict(plan.settings)
 
 

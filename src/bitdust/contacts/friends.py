@@ -157,16 +157,19 @@ class Friends:
         if event.event_id == KEYS_BACK:
             self._spawn(self._reload(), "read friends")
             return
-        if event.event_id not in ("node-connected", "node-disconnected"):
+        if event.event_id not in ("node-connected", "node-disconnected", "identity-rotated"):
             return
         node_id = bytes.fromhex(str(event.data["node_id"]))
         if self._book.get(node_id) is None:
             return
-        self._silent.discard(node_id)
-        if event.event_id == "node-connected":
+        if event.event_id != "node-disconnected":
             document = self._network.document_of(node_id)
             if document is not None:
                 self._spawn(self._renew(document), "renew friend")
+        if event.event_id == "identity-rotated":
+            return  # neither come nor gone: it told so over the connection that stands
+        self._silent.discard(node_id)
+        if event.event_id == "node-connected":
             self._spawn(self._watch(node_id, True), "watch friend")
         self._judge(node_id)
 

@@ -262,16 +262,4 @@ def inherited_settings() -> list[Setting]:
             ("receiving-enabled", Bool(), True),
             ("sending-enabled", Bool(), True),
         ),
-        *_kept(
-            "services/web-socket-communicator",
-            ("enabled", Bool(), True),
-            ("max-connections", Int(1), 5),
-            ("min-connections", Int(1), 3),
-        ),
-        *_kept(
-            "services/web-socket-router",
-            ("enabled", Bool(), False),
-            ("host", String(), ""),
-            ("port", Port(), 8282),
-        ),
     ]

@@ -252,6 +252,51 @@ def _network() -> list[Setting]:
     ]
 
 
+def _devices() -> list[Setting]:
+    communicator = "services/web-socket-communicator"
+    router = "services/web-socket-router"
+    return [
+        Setting(
+            "interface/devices/web-socket-port",
+            Port(),
+            8281,
+            "Port where remote devices come in that name no other.",
+        ),
+        Setting(f"{communicator}/enabled", Bool(), True, "Let paired remote devices come in."),
+        Setting(
+            f"{communicator}/max-connections",
+            Int(1, 16),
+            5,
+            "Web socket routers that a routed device holds at most.",
+        ),
+        Setting(
+            f"{communicator}/min-connections",
+            Int(1, 16),
+            3,
+            "Web socket routers below which more are looked for.",
+        ),
+        Setting(
+            f"{communicator}/preferred-routers",
+            Items(),
+            (),
+            "Web socket routers to use first, host:port; others are found through the DHT.",
+        ),
+        Setting(
+            f"{router}/enabled",
+            Bool(),
+            False,
+            "Pass sealed bytes between other people's nodes and their devices.",
+        ),
+        Setting(
+            f"{router}/host",
+            String(),
+            "",
+            "Address on which the router listens; all of this machine if empty.",
+        ),
+        Setting(f"{router}/port", Port(), 8282, "Port of the web socket router."),
+    ]
+
+
 def _switches() -> list[Setting]:
     texts = {
         "backup-db": "Keep the catalog of own data, with its journal and its care.",
@@ -290,6 +335,7 @@ def all_settings() -> dict[str, Setting]:
         *_storage(),
         *_network(),
         *_people(),
+        *_devices(),
         *_switches(),
         *inherited_settings(),
     ]

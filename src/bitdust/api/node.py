@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bitdust.clock import Clock, Random
     from bitdust.config import Settings
     from bitdust.contacts import Friends, Nicknames, Pairing
+    from bitdust.devices import Devices
     from bitdust.dht import Dht
     from bitdust.events import EventBus
     from bitdust.identity import IdentityCache, IdentityDocument, KeyRing, LocalIdentity
@@ -226,6 +227,19 @@ class Node(Protocol):
         Raises:
             NoIdentity: there is no identity yet.
             ServiceOff: it is switched off or not up yet.
+        """
+        ...
+
+    @property
+    def devices(self) -> Devices | None:
+        """The remote devices, None while they are switched off."""
+        ...
+
+    def require_devices(self) -> Devices:
+        """The remote devices.
+
+        Raises:
+            ServiceOff: they are switched off or not up yet.
         """
         ...
 

@@ -302,6 +302,7 @@ def build_registry() -> Registry:
     """The registry of all operations of this version."""
     from bitdust.api import (
         configs,
+        devices,
         dht,
         files,
         friends,
@@ -342,5 +343,6 @@ def build_registry() -> Registry:
         machines,
         happenings,
         models,
+        devices,
     )
     return Registry(entry for module in modules for entry in declared_in(module))

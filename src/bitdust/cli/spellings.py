@@ -59,6 +59,19 @@ SYNONYMS: Mapping[str, str] = {
     "customer remove": "customer reject",
     "customer rm": "customer reject",
     "customer delete": "customer reject",
+    "devices": "device",
+    "device ls": "device list",
+    "device create": "device add",
+    "device show": "device info",
+    "device enable": "device start",
+    "device disable": "device stop",
+    "device auth": "device pair",
+    "device authorize": "device pair",
+    "device access-key": "device pair",
+    "device generate-client-code": "device pair",
+    "device revoke": "device reset",
+    "device delete": "device remove",
+    "device rm": "device remove",
     "reconnect": "network reconnect",
     "state": "automat",
     "st": "automat",
@@ -74,6 +87,7 @@ SYNONYMS: Mapping[str, str] = {
 """Old words and the command or group that they stand for."""
 
 DEFAULTS: Mapping[str, str] = {
+    "device": "device list",
     "identity": "identity get",
     "key": "key list",
     "file": "file list",

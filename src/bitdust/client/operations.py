@@ -1217,8 +1217,9 @@ class Operations(ABC):
             offset: rows to pass over.
 
         Returns:
-            A list of `time`, `key_id`, `who`, `what` (`created`, `granted`, `revoked`, `opened`,
-            `closed`, `uploaded`, `deleted` or `refused`), `path`, `remote_path` and `detail`.
+            A list of `time`, `date`, `key_id`, `who`, `what` (`created`, `granted`, `revoked`,
+            `opened`, `closed`, `uploaded`, `deleted` or `refused`), `path`, `remote_path` and
+            `detail`.
         """
         result: list[dict[str, Any]] = self.ask(
             "share_history", {"key_id": key_id, "limit": limit, "offset": offset}
@@ -1991,3 +1992,176 @@ class Operations(ABC):
             model_name: the model.
         """
         self.ask("request_model_data", {"model_name": model_name})
+
+    def devices_list(self, *, sort: bool = False) -> list[dict[str, Any]]:
+        """List the remote devices.
+
+        Args:
+            sort: by name; otherwise the oldest comes first.
+
+        Returns:
+            A list of `name`, `active` (it can come in now), `size` (bits of its key), `url` and
+            `urls` where it comes in, `meta` (`routed`, `host` and `port_number` of a direct one,
+            `full_access`, `client_public_key`, `label`, `created`, `paired`) and `instance`,
+            which is null while it is not started: `id`, `index`, `name`, `state`,
+            `client_connected`, `connections`, `pairing`, and `port_number`, or
+            `connected_routers` and `active_routers`.
+        """
+        result: list[dict[str, Any]] = self.ask("devices_list", {"sort": sort})
+        return result
+
+    def device_info(self, name: str) -> dict[str, Any]:
+        """Show one remote device.
+
+        Args:
+            name: of the device.
+
+        Returns:
+            The device as `devices_list` shows it. States of its instance are `WEB_SOCKET?` or
+            `ROUTERS?` (it cannot come in yet), `CLIENT_PUB?` (it is not paired), `CLIENT_CODE?`
+            (it is being paired) and `READY`.
+        """
+        result: dict[str, Any] = self.ask("device_info", {"name": name})
+        return result
+
+    def device_add(
+        self,
+        name: str,
+        *,
+        routed: bool = False,
+        activate: bool = True,
+        web_socket_host: str = "localhost",
+        web_socket_port: int | None = None,
+        full_access: bool = False,
+    ) -> dict[str, Any]:
+        """Prepare for a remote device; `device_authorization_generate` then pairs it.
+
+        Args:
+            name: 3 to 20 letters, digits, `_` and `-`, beginning with a letter.
+            routed: it reaches this node through web socket routers, and not directly.
+            activate: start it at once.
+            web_socket_host: address of this machine where a direct device comes in; `0.0.0.0` for
+                all.
+            web_socket_port: its port; `interface/devices/web-socket-port` when not given, 0 for
+                any.
+            full_access: it may also copy private keys, back up or erase the identity, manage
+                devices, and reach the node's own folder.
+
+        Returns:
+            The device as `device_info` shows it.
+        """
+        result: dict[str, Any] = self.ask(
+            "device_add",
+            {
+                "name": name,
+                "routed": routed,
+                "activate": activate,
+                "web_socket_host": web_socket_host,
+                "web_socket_port": web_socket_port,
+                "full_access": full_access,
+            },
+        )
+        return result
+
+    def device_start(self, name: str, *, wait_listening: bool = False) -> dict[str, Any]:
+        """Let a remote device come in, now and whenever the node starts.
+
+        Args:
+            name: of the device.
+            wait_listening: answer only when it can be reached.
+
+        Returns:
+            The device as `device_info` shows it.
+        """
+        result: dict[str, Any] = self.ask(
+            "device_start", {"name": name, "wait_listening": wait_listening}
+        )
+        return result
+
+    def device_stop(self, name: str) -> dict[str, Any]:
+        """Let a remote device no longer come in; it stays paired, and its connections end.
+
+        Args:
+            name: of the device.
+
+        Returns:
+            The device as `device_info` shows it.
+        """
+        result: dict[str, Any] = self.ask("device_stop", {"name": name})
+        return result
+
+    def device_remove(self, name: str) -> None:
+        """Forget a remote device; its connections end at once.
+
+        Args:
+            name: of the device.
+        """
+        self.ask("device_remove", {"name": name})
+
+    def device_authorization_generate(
+        self, name: str, *, start: bool = True, wait_listening: bool = False
+    ) -> dict[str, Any]:
+        """Begin to pair a remote device: make a code that is entered there.
+
+        Args:
+            name: of the device.
+            start: start the device if it is not.
+            wait_listening: answer only when it can be reached.
+
+        Returns:
+            The device as `device_info` shows it, and `authorization`: `client_code`, `expires`
+            (seconds since 1970), `attempts`, `urls`, `link` (all of that as one text, for a QR
+            picture) and `server_public_key`.
+        """
+        result: dict[str, Any] = self.ask(
+            "device_authorization_generate",
+            {"name": name, "start": start, "wait_listening": wait_listening},
+        )
+        return result
+
+    def device_authorization_request(
+        self, name: str, client_public_key: str, client_code: str
+    ) -> dict[str, Any]:
+        """Begin to pair a remote device whose key and code are known beforehand.
+
+        Args:
+            name: of the device, which is started.
+            client_public_key: its X25519 key, 64 hexadecimal digits; no other can be paired.
+            client_code: 6 to 32 letters and digits that the device shows or knows.
+
+        Returns:
+            As `device_authorization_generate`.
+        """
+        result: dict[str, Any] = self.ask(
+            "device_authorization_request",
+            {"name": name, "client_public_key": client_public_key, "client_code": client_code},
+        )
+        return result
+
+    def device_authorization_client_code(self, name: str, client_code: str) -> None:
+        """Begin to pair a remote device with a code that was chosen there.
+
+        Args:
+            name: of the device, which is started.
+            client_code: 6 to 32 letters and digits.
+        """
+        self.ask("device_authorization_client_code", {"name": name, "client_code": client_code})
+
+    def device_authorization_reset(
+        self, name: str, *, start: bool = True, wait_listening: bool = False
+    ) -> dict[str, Any]:
+        """Forget the key of a remote device and end its connections at once.
+
+        Args:
+            name: of the device.
+            start: start the device if it is not.
+            wait_listening: answer only when it can be reached.
+
+        Returns:
+            The device as `device_info` shows it.
+        """
+        result: dict[str, Any] = self.ask(
+            "device_authorization_reset",
+            {"name": name, "start": start, "wait_listening": wait_listening},
+        )
+        return result

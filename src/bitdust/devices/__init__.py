@@ -26,6 +26,7 @@ from bitdust.devices.pairing import (
     read_link,
 )
 from bitdust.devices.service import LISTENING, Devices, Door, Receive
+from bitdust.devices.socketpipe import PipeClosed, SocketPipe
 
 __all__ = [
     "BUSY",
@@ -45,10 +46,12 @@ __all__ = [
     "PairingClient",
     "PairingServer",
     "Pipe",
+    "PipeClosed",
     "Purpose",
     "Receive",
     "SessionClient",
     "SessionServer",
+    "SocketPipe",
     "check_url",
     "clean_code",
     "hello",

@@ -191,10 +191,13 @@ class Devices:
         routed: bool,
         activate: bool,
         host: str,
-        port: int,
+        port: int | None,
         full_access: bool,
     ) -> dict[str, Any]:
         """Enter a new device.
+
+        Args:
+            port: where a direct one comes in; the usual one when None, any free one when 0.
 
         Raises:
             InvalidName, AlreadyExists: another name is needed.
@@ -212,7 +215,7 @@ class Devices:
                 routed=routed,
                 active=activate,
                 host="" if routed else host,
-                port=0 if routed else port or self._port(),
+                port=0 if routed else self._port() if port is None else port,
                 full_access=full_access,
                 route=self._random.token(KEY_SIZE).hex() if routed else "",
                 created=self._clock.now(),

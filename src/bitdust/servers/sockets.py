@@ -1,8 +1,9 @@
-"""Listening sockets on the loopback interface."""
+"""Listening sockets on the loopback interface, and a library kept quiet."""
 
 from __future__ import annotations
 
 import errno
+import logging
 import socket
 
 from bitdust.errors import PortInUse
@@ -36,3 +37,11 @@ def listen_on_loopback(port: int, setting: str) -> socket.socket:
             f"`bitdust config set {setting} PORT`",
         ) from exc
     return listener
+
+
+def quiet_logger() -> logging.Logger:
+    """A logger for the WebSocket library, whose notes about broken handshakes are not ours to
+    repeat."""
+    logger = logging.Logger("websockets.server.quiet", level=logging.CRITICAL + 1)
+    logger.addHandler(logging.NullHandler())
+    return logger

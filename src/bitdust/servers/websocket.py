@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 import structlog
@@ -16,7 +16,7 @@ from websockets.protocol import State
 from bitdust.api.registry import Registry
 from bitdust.servers.guard import is_local_origin, is_own_host, is_secret
 from bitdust.servers.session import Sessions
-from bitdust.servers.sockets import listen_on_loopback
+from bitdust.servers.sockets import listen_on_loopback, quiet_logger
 
 if TYPE_CHECKING:
     from bitdust.api.node import Node
@@ -112,7 +112,7 @@ class WebSocketServer:
             write_limit=MAX_WRITE_BUFFER,
             server_header=None,
             compression=None,
-            logger=_quiet_logger(),
+            logger=quiet_logger(),
         )
         self._sessions.start()
         self._log.info("websocket interface is up", port=self.port)
@@ -160,12 +160,3 @@ def _secret_in(target: str) -> str | None:
     except ValueError:
         return None
     return next(iter(query.get("api_secret") or query.get("a") or ()), None)
-
-
-def _quiet_logger() -> Any:
-    """A logger for the library, whose notes about broken handshakes are not ours to repeat."""
-    import logging
-
-    logger = logging.Logger("websockets.server.quiet", level=logging.CRITICAL + 1)
-    logger.addHandler(logging.NullHandler())
-    return logger

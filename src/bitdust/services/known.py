@@ -19,6 +19,12 @@ SPECS = (
         False,
     ),
     Spec("identity_server", ("network",), "Serves identities of others over HTTP.", False),
+    Spec(
+        "web_socket_communicator",
+        (),
+        "Lets paired remote devices use this node, directly or through routers.",
+        False,
+    ),
     Spec("gateway", ("tcp_connections",), "Holds sessions with other nodes, and answers them."),
     Spec("identity_propagate", ("gateway",), "Brings the own identity to its identity servers."),
     Spec("p2p_hookups", ("gateway",), "Remembers the identities of the nodes it meets."),

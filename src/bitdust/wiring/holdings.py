@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bitdust.config import Settings
 from bitdust.contacts import Friends, Nicknames, Pairing
+from bitdust.devices import Devices
 from bitdust.dht import Dht
 from bitdust.errors import NoIdentity, ServiceOff
 from bitdust.identity import IdentityCache, KeyRing, LocalIdentity
@@ -49,6 +50,7 @@ class Holdings:
         self.messages: PrivateMessages | None = None
         self.broadcasts: Broadcasts | None = None
         self.mailbox: Mailbox | None = None
+        self.devices: Devices | None = None
         self.supplier: SupplierService | None = None
         self.customer: CustomerService | None = None
         self.storage: Storage | None = None
@@ -75,6 +77,16 @@ class Holdings:
         if self.identity is None:
             raise NoIdentity("this node has no identity yet")
         return self.identity
+
+    def require_devices(self) -> Devices:
+        """The remote devices.
+
+        Raises:
+            ServiceOff: they are switched off.
+        """
+        if self.devices is None:
+            raise self._off("letting remote devices in", "web_socket_communicator")
+        return self.devices
 
     def require_keys(self) -> KeyRing:
         """The key ring.

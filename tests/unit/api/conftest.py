@@ -104,6 +104,7 @@ class FakeNode:
         self.keys: KeyRing | None = None
         self.friends = self.pairing = self.key_exchange = None
         self.network = self.dht = self.customer = self.supplier = None
+        self.devices = None
         self.message_stream = MessageStream()
         self.history = self.messages = self.broadcasts = None
         self.groups = self.broker = None
@@ -140,6 +141,7 @@ class FakeNode:
         raise ServiceOff("the network is off")
 
     require_friends = require_pairing = require_key_exchange = require_network
+    require_devices = require_network
     require_history = require_messages = require_broadcasts = require_groups = require_network
 
     async def find_person(self, person: str) -> Any:

@@ -115,6 +115,11 @@ class Intake:
                 taken.outcomes.append(Outcome.REFUSED)
         return taken
 
+    @staticmethod
+    def holds(db: apsw.Connection) -> bool:
+        """Whether any message waits for its forerunners."""
+        return bool(db.execute("SELECT EXISTS (SELECT 1 FROM held)").get)
+
     def release(self, db: apsw.Connection, now: float) -> list[Message]:
         """Messages that waited for their forerunners long enough."""
         shown: list[tuple[int, Message]] = []

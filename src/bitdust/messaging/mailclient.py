@@ -58,7 +58,7 @@ MOST_BOXES: Final = 8
 LOOKUP_KEPT: Final = 60.0
 """Seconds for which the suppliers of somebody are believed to be the same."""
 MAX_LOOKUPS: Final = 1000
-COLLECT_EVERY: Final = 300.0
+COLLECT_EVERY: Final = 900.0
 """Seconds between two looks into the own mailboxes; suppliers tell of mail besides."""
 GATHER: Final = 0.5
 """Seconds to wait for more suppliers to appear before the mailboxes are emptied."""

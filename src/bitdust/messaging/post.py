@@ -158,6 +158,7 @@ class PrivateMessages:
         self._routes: dict[bytes, Route] = {}
         self._expected: dict[bytes, asyncio.Future[Settled]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._taken = asyncio.Event()
         self._rates = Rates(RATE, BURST)
         self._key_rates = Rates(KEY_RATE, KEY_BURST)
         self._leave: list[Callable[[], None]] = []
@@ -206,11 +207,15 @@ class PrivateMessages:
 
     async def _upkeep(self) -> None:
         while True:
-            await self.clock.sleep(UPKEEP_EVERY)
+            self._taken.clear()
             try:
+                if not await self.database.read(self._intake.holds):
+                    await self._taken.wait()  # only what is taken now can have to wait
+                await self.clock.sleep(UPKEEP_EVERY)
                 shown = await self.database.write(self._release)
             except BitdustError as exc:
                 log.warning("messages that wait for others stay", reason=exc.message)
+                await self.clock.sleep(UPKEEP_EVERY)
                 continue
             for message in shown:
                 self._stream.publish(message)
@@ -494,6 +499,7 @@ class PrivateMessages:
         taken = await self.database.write(
             lambda db: self._intake.take(db, peer, name, envelopes, now)
         )
+        self._taken.set()
         for place, message in taken.shown:
             if self._stream.publish(message) and place >= 0:
                 taken.outcomes[place] = Outcome.CONSUMED

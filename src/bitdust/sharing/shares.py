@@ -121,7 +121,7 @@ class Shares:
         self._held.clear()
 
     def _on_event(self, event: Event) -> None:
-        if event.event_id.startswith("key-"):
+        if event.event_id.startswith(("key-", "keys-")):
             self._wake.set()
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
@@ -257,6 +257,8 @@ class Shares:
                     f"the share {key_id} is closed",
                     hint=f"open it with `bitdust share open {key_id}`",
                 )
+            if self._is_out(held):  # nothing to wait for
+                raise _no_access(key_id)
             if open_share:
                 await held.set_wanted(True)
             await held.open()
@@ -442,9 +444,7 @@ class Shares:
                 await held.sync_charter(now=True)
         if self._is_out(held):
             await held.close()
-            raise AccessDenied(
-                f"you have no access to {key_id} any more", hint="ask its owner to grant it again"
-            )
+            raise _no_access(key_id)
         return self.share_info(key_id)
 
     async def share_close(self, key_id: KeyID) -> dict[str, Any]:
@@ -472,3 +472,9 @@ class Shares:
         await in_pool(self._around.pool, lambda: shutil.rmtree(held.folder, ignore_errors=True))
         self._around.events.publish("key-erased", key_id=str(key_id))
         return shown | {"active": False, "state": "DISCONNECTED", "opened": False}
+
+
+def _no_access(key_id: KeyID) -> AccessDenied:
+    return AccessDenied(
+        f"you have no access to {key_id} any more", hint="ask its owner to grant it again"
+    )

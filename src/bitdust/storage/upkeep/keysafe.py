@@ -115,6 +115,7 @@ class KeySafe:
         if self.on_restored is not None:
             self.on_restored()
         log.info("keys brought back", count=len(missing))
+        self._storage.events.publish("keys-recovered", count=len(missing))
 
     async def _missing(self) -> list[str]:
         rows, _, _ = await self._files.files_list(self._remote)

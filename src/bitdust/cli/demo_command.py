@@ -47,7 +47,7 @@ def demo(context: click.Context, folder: Path | None, keep: bool, tree: Path | N
 
     screen = Screen.make(as_json=as_json)
     equal = False
-    with interruptible(), _work_folder(folder, keep) as work:
+    with interruptible(), work_folder(folder, keep) as work:
         trees = work / "trees"
         trees.mkdir()
         network = Testnet(work / "network", demo_plan())
@@ -68,7 +68,13 @@ def demo(context: click.Context, folder: Path | None, keep: bool, tree: Path | N
 
 
 @contextmanager
-def _work_folder(folder: Path | None, keep: bool) -> Iterator[Path]:
+def work_folder(folder: Path | None, keep: bool) -> Iterator[Path]:
+    """A folder for one run, which goes with it unless it is to be kept.
+
+    Raises:
+        AlreadyExists: it is not empty.
+        LocalFileError: it cannot be made.
+    """
     from bitdust.cli.demo_tree import remove_tree
     from bitdust.errors import AlreadyExists, LocalFileError
 

@@ -100,7 +100,11 @@ def test_a_supplier_is_switched_off_and_on(tmp_path: Path) -> None:
             assert (stopped["state"], stopped["enabled"]) == ("OFF", False)
             assert supplier.supplier is None
             assert supplier.settings.get_bool("services/supplier/enabled") is False
-            assert [event.event_id for event in await events.collect()] == ["service-stopped"]
+            told = [(event.event_id, event.data.get("name")) for event in await events.collect()]
+            assert told == [
+                ("service-stopped", "service_joint_postman"),
+                ("service-stopped", "service_supplier"),
+            ]
             refused = await answer(supplier, "customers_list")
             assert refused["code"] == "service_off"
             assert "bitdust service start service_supplier" in refused["hint"]

@@ -269,9 +269,12 @@ class Groups:
         Raises:
             NotFound: there is no such group here.
             PeerUnreachable: the group is new and no brokers can be hired.
+            AccessDenied: this member was removed.
         """
         async with self._changing:
             row = self.get(key_id)
+            if row.state.out:
+                raise _put_out()
             if not row.genesis:
                 if row.creator_node != self._around.me:
                     raise NotFound("the invitation to this group is missing")
@@ -321,8 +324,11 @@ class Groups:
 
         Raises:
             NotFound, InvalidInput: there is no such group here, or it was not joined.
+            AccessDenied: this member was removed.
         """
         session = self.session(key_id)
+        if session.row.state.out:  # nobody would answer
+            raise _put_out()
         await session.reconnect()
         await session.until(lambda: not session.connected, 5.0)
         await session.until(lambda: session.connected, timeout)
@@ -343,7 +349,7 @@ class Groups:
                 await self._establish(row)
         state = row.state
         if state.out or state.epoch not in state.keys:
-            raise AccessDenied("you are not in this group any more")
+            raise _put_out()
         genesis = row.stream()
         voucher = vouch(
             self._keys(row), genesis.stream, state.epoch, person.node_id, str(person.idurl)
@@ -461,7 +467,7 @@ class Groups:
         """
         session = self.session(key_id)
         if session.row.state.out:
-            raise AccessDenied("you are not in this group any more")
+            raise _put_out()
         raw = encode_data(data)
         around = self._around
         message = Message(
@@ -576,3 +582,9 @@ class Groups:
         task: asyncio.Task[None] = asyncio.create_task(work, name="groups")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _put_out() -> AccessDenied:
+    return AccessDenied(
+        "you are not in this group any more", hint="ask a member to invite you again"
+    )

@@ -372,7 +372,9 @@ def display_name(name: str) -> str:
     return "".join(
         ch
         if ch.isprintable()
-        else ch.encode("utf-8", "surrogateescape")
+        else ch.encode(
+            "utf-8", "surrogateescape" if "\udc80" <= ch <= "\udcff" else "surrogatepass"
+        )
         .decode("latin-1")
         .encode("unicode_escape")
         .decode("ascii")

@@ -27,8 +27,10 @@ from bitdust.cli.runner import (
     shell_of,
 )
 from bitdust.cli.tree import find_command, nouns
-from bitdust.errors import BitdustError
+from bitdust.errors import BitdustError, LocalFileError
 
+MAX_NAME = 200
+"""Characters of a file name that an error shows."""
 BITDUST_TRACEBACK = "BITDUST_TRACEBACK"
 """Set it to let mistakes of the command itself come with their traceback."""
 
@@ -119,6 +121,13 @@ def run(arguments: list[str] | None = None) -> int:
         # The reader of a pipe is gone; what is still buffered must not be flushed to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as exc:
+        named = str(exc.filename or "")[:MAX_NAME]
+        error = LocalFileError(f"{named}: {exc.strerror}" if named else str(exc)[:MAX_NAME])
+        if as_json:
+            print_json(failure(error))
+        print_error(error.message, error.hint)
+        return error.exit_code
     except Exception as exc:
         # a mistake of ours: where it is helps those who mend it, and nobody else
         if BITDUST_TRACEBACK in os.environ:

@@ -22,7 +22,6 @@ NOUNS: Mapping[str, str] = {
     "config": "Settings of the node.",
     "connection": "Connections to other nodes.",
     "customer": "Nodes whose data this one stores.",
-    "device": "Your other devices: pair them, let them use this node.",
     "device": "Remote devices: phones, browsers and programs that use this node.",
     "dht": "The distributed hash table.",
     "dht node": "Nodes of the DHT.",

@@ -23,7 +23,7 @@ from bitdust.cli.local import LOCAL, Deferred
 from bitdust.cli.main import Root, run
 from bitdust.cli.runner import Shell
 from bitdust.cli.spellings import SYNONYMS
-from bitdust.cli.tree import find_command
+from bitdust.cli.tree import NOUNS, find_command, nouns
 from bitdust.errors import NotInCatalog
 
 BEGINS_MUCH = frozenset({"demo", "testnet", "dhtseed"})
@@ -193,3 +193,9 @@ def test_bytes_that_are_no_text(words: list[bytes], tmp_path: Path) -> None:
     assert ended.returncode in CODES - {0, 1}
     assert ended.stderr.startswith(b"error: ")
     assert b"Traceback" not in ended.stderr
+
+
+def test_every_group_says_what_it_is_about() -> None:
+    context = Root().make_context("bitdust", ["version"])
+    for noun in nouns(context):
+        assert noun in NOUNS, f"{noun}: say in NOUNS of cli/tree.py what it is about"

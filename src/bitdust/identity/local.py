@@ -379,7 +379,10 @@ class LocalIdentity:
 
     async def survey(self) -> Survey:
         """Ask all sources what they serve."""
-        return await ask_servers(self._client, self._pool, self._document.sources, self._key.public)
+        document = self._document
+        return await ask_servers(
+            self._client, self._pool, document.sources, self._key.public, document
+        )
 
     async def find_sources(
         self,

@@ -37,19 +37,27 @@ class Survey:
 
 
 async def ask_servers(
-    client: NameClient, pool: Executor, sources: Sequence[IDURL], key: PublicKey
+    client: NameClient,
+    pool: Executor,
+    sources: Sequence[IDURL],
+    key: PublicKey,
+    known: IdentityDocument | None = None,
 ) -> Survey:
     """Fetch from every source at once.
 
     Args:
         sources: a few; each costs one exchange.
         key: whose documents are looked for.
+        known: the document expected there; the very same bytes are not verified again.
     """
     loop = asyncio.get_running_loop()
+    known_xml = known.to_xml() if known is not None else None
 
     async def ask(source: IDURL) -> IdentityDocument | Exception:
         try:
             xml = await client.fetch(source)
+            if known is not None and xml == known_xml:
+                return known
             return await loop.run_in_executor(pool, IdentityDocument.parse, xml)
         except (NotFound, IdentityServerError, IntegrityError) as exc:
             return exc

@@ -26,7 +26,7 @@ from bitdust.cli.spellings import SYNONYMS
 from bitdust.cli.tree import NOUNS, find_command, nouns
 from bitdust.errors import NotInCatalog
 
-BEGINS_MUCH = frozenset({"demo", "testnet", "dhtseed"})
+BEGINS_MUCH = frozenset({"demo", "demo-people", "testnet", "dhtseed"})
 """They start networks; only what they refuse is tried."""
 CODES = {0, 1, 2, 130} | {kind.exit_code for kind in error_classes().values()}
 

@@ -10,7 +10,7 @@ from bitdust.crypto import PrivateKey, PublicKey
 from bitdust.errors import IntegrityError, InvalidName, KeyProblem
 from bitdust.ids import IDURL
 from bitdust.messaging.letters import Bundle, Card
-from bitdust.messaging.ratchet import OwnKeys, Prekey, check_signature
+from bitdust.messaging.ownkeys import OwnKeys, Prekey, check_signature
 
 CLOCK_SKEW: Final = 86400.0
 """Seconds by which the clock of a card's owner may be ahead."""

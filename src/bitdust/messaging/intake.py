@@ -36,7 +36,7 @@ from bitdust.messaging.message import (
     decode_data,
     private_conversation,
 )
-from bitdust.messaging.ratchet import check_signature
+from bitdust.messaging.ownkeys import check_signature
 from bitdust.messaging.vault import PREKEY_LIFETIME, Duplicate, Vault
 
 HOLD_TIME: Final = 120.0

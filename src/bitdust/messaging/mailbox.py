@@ -46,6 +46,7 @@ from bitdust.messaging.letters import (
     join,
     split,
 )
+from bitdust.messaging.ownkeys import check_signature
 from bitdust.messaging.ports import (
     MAILBOX_DROP,
     MAILBOX_FETCH,
@@ -55,7 +56,6 @@ from bitdust.messaging.ports import (
     WAITING_MAIL,
     NetworkPort,
 )
-from bitdust.messaging.ratchet import check_signature
 from bitdust.messaging.vault import CARD_LIFETIME
 from bitdust.network import Call, ContactState, Reply
 from bitdust.supply import Rates

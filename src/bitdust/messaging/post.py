@@ -66,8 +66,8 @@ from bitdust.messaging.message import (
     private_conversation,
 )
 from bitdust.messaging.outbox import Row
+from bitdust.messaging.ownkeys import OwnKeys
 from bitdust.messaging.ports import DELIVER, KEYS, FindDocument, Mail, NetworkPort, People
-from bitdust.messaging.ratchet import OwnKeys
 from bitdust.messaging.route import Route, Settled
 from bitdust.messaging.stream import MessageStream
 from bitdust.messaging.vault import Vault

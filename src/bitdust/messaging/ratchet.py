@@ -2,7 +2,8 @@
 
 The algorithms are those of the packages ``x3dh`` and ``doubleratchet``; this module gives them
 their parameters, keeps hostile bytes within the documented errors and turns a session into bytes
-and back. X25519 and Ed25519, HKDF and HMAC with SHA-256, AES-256-CBC with HMAC.
+and back. Both packages bring much that a node needs only once somebody writes, so this module is
+imported then and not before. X25519 and Ed25519, HKDF and HMAC with SHA-256, AES-256-CBC with HMAC.
 
 Source: The X3DH Key Agreement Protocol, revision 1; The Double Ratchet Algorithm, revision 1
 (signal.org/docs/specifications).
@@ -15,8 +16,6 @@ from hashlib import sha256
 from typing import Any, Final, TypeVar
 
 import msgspec
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from doubleratchet import (
     AuthenticationFailedException,
     DecryptionFailedException,
@@ -40,10 +39,11 @@ from x3dh import HashFunction as X3dhHash
 from x3dh import Header as X3dhHeader
 from x3dh.models import BaseStateModel, IdentityKeyPairModel, SignedPreKeyPairModel
 from x3dh.types import SecretType
-from xeddsa import XEdDSAException, priv_to_curve25519_pub
+from xeddsa import XEdDSAException
 
 from bitdust.errors import FormatError, IntegrityError
 from bitdust.messaging.letters import Bundle, Card, Opening
+from bitdust.messaging.ownkeys import PREKEY_DOMAIN, Duplicate, OwnKeys, Prekey
 
 MAX_SKIP: Final = 500
 """Messages of one chain that may be missing before one that arrives."""
@@ -52,7 +52,6 @@ MAX_SKIPPED: Final = 1000
 MAX_STATE: Final = 512 * 1024
 
 _AGREEMENT_INFO: Final = b"bitdust messages x3dh 1"
-_PREKEY_DOMAIN: Final = b"bitdust prekey 1\0"
 _FAILURES: Final = (
     AuthenticationFailedException,
     DecryptionFailedException,
@@ -63,12 +62,6 @@ _FAILURES: Final = (
 )
 
 T = TypeVar("T")
-
-
-class Duplicate(IntegrityError):
-    """The key of this message was used before: it is a copy of one that arrived."""
-
-    code = "duplicate"
 
 
 class _RootKdf(kdf_hkdf.KDF):
@@ -114,7 +107,7 @@ class _Agreement(BaseState):
     @staticmethod
     def _encode_public_key(key_format: IdentityKeyFormat, pub: bytes) -> bytes:
         if key_format is IdentityKeyFormat.CURVE_25519:
-            return _PREKEY_DOMAIN + pub
+            return PREKEY_DOMAIN + pub
         return b"\x01" + pub
 
 
@@ -127,54 +120,6 @@ _PARAMETERS: Final[dict[str, Any]] = {
     "aead": _Aead,
 }
 _CHAIN_CONSTANT: Final = b"\x01\x02"
-
-
-class Prekey(msgspec.Struct, frozen=True, array_like=True):
-    """An own prekey: its secret, its public half, and the identity's signature over that."""
-
-    secret: bytes
-    public: bytes
-    signature: bytes
-
-
-class OwnKeys:
-    """The keys of this node's person for messages.
-
-    Args:
-        seed: 32 secret bytes that follow from the master key.
-    """
-
-    def __init__(self, seed: bytes) -> None:
-        self._seed = seed
-        self._key = Ed25519PrivateKey.from_private_bytes(seed)
-        self.identity = self._key.public_key().public_bytes_raw()
-
-    def sign(self, message: bytes) -> bytes:
-        """Ed25519 signature, 64 bytes."""
-        return self._key.sign(message)
-
-    def make_prekey(self, secret: bytes) -> Prekey:
-        """A prekey with its signature, of 32 random bytes."""
-        public = priv_to_curve25519_pub(secret)
-        return Prekey(secret, public, self.sign(_PREKEY_DOMAIN + public))
-
-    def agreement(self, prekey: Prekey | None, one_time: bytes | None = None) -> _Agreement:
-        """The state of ``x3dh`` with one prekey and at most one one-time key."""
-        if prekey is None:  # whoever begins a session uses none of them
-            prekey = Prekey(self._seed, b"", bytes(64))
-        return _Agreement.from_model(
-            BaseStateModel(
-                identity_key=IdentityKeyPairModel(secret=self._seed, secret_type=SecretType.SEED),
-                signed_pre_key=SignedPreKeyPairModel(
-                    priv=prekey.secret, sig=prekey.signature, timestamp=0
-                ),
-                old_signed_pre_key=None,
-                pre_keys=frozenset() if one_time is None else frozenset((one_time,)),
-            ),
-            IdentityKeyFormat.ED_25519,
-            X3dhHash.SHA_256,
-            _AGREEMENT_INFO,
-        )
 
 
 class Session:
@@ -223,7 +168,7 @@ class Session:
         )
         try:
             secret, agreed, header = _now(
-                own.agreement(None).get_shared_secret_active(theirs, require_pre_key=False)
+                _agreement(own, None).get_shared_secret_active(theirs, require_pre_key=False)
             )
         except _FAILURES as exc:
             raise IntegrityError("the keys of that person cannot be used") from exc
@@ -268,7 +213,7 @@ class Session:
         )
         try:
             secret, agreed, _ = _now(
-                own.agreement(prekey, one_time).get_shared_secret_passive(
+                _agreement(own, prekey, one_time).get_shared_secret_passive(
                     header, require_pre_key=False
                 )
             )
@@ -372,16 +317,23 @@ class Session:
         return cls(session_id, peer, identity, agreed, opening, ratchet)
 
 
-def check_signature(identity: bytes, signature: bytes, message: bytes) -> None:
-    """Check an Ed25519 signature.
-
-    Raises:
-        IntegrityError: it does not fit.
-    """
-    try:
-        Ed25519PublicKey.from_public_bytes(identity).verify(signature, message)
-    except (InvalidSignature, ValueError) as exc:
-        raise IntegrityError("a signature on a message does not fit") from exc
+def _agreement(own: OwnKeys, prekey: Prekey | None, one_time: bytes | None = None) -> _Agreement:
+    """The state of ``x3dh`` with one prekey and at most one one-time key."""
+    if prekey is None:  # whoever begins a session uses none of them
+        prekey = Prekey(own.seed, b"", bytes(64))
+    return _Agreement.from_model(
+        BaseStateModel(
+            identity_key=IdentityKeyPairModel(secret=own.seed, secret_type=SecretType.SEED),
+            signed_pre_key=SignedPreKeyPairModel(
+                priv=prekey.secret, sig=prekey.signature, timestamp=0
+            ),
+            old_signed_pre_key=None,
+            pre_keys=frozenset() if one_time is None else frozenset((one_time,)),
+        ),
+        IdentityKeyFormat.ED_25519,
+        X3dhHash.SHA_256,
+        _AGREEMENT_INFO,
+    )
 
 
 def _session_id(ephemeral: bytes, first: bytes, second: bytes) -> bytes:

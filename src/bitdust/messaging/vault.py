@@ -7,7 +7,7 @@ was changed is written down once per transaction, before its commit.
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import apsw
 from cryptography.exceptions import InvalidTag
@@ -26,7 +26,10 @@ from bitdust.messaging.letters import (
     associated_data,
     encode,
 )
-from bitdust.messaging.ratchet import Duplicate, OwnKeys, Prekey, Session
+from bitdust.messaging.ownkeys import Duplicate, OwnKeys, Prekey
+
+if TYPE_CHECKING:
+    from bitdust.messaging.ratchet import Session
 
 PREKEY_PERIOD: Final = 7 * 86400.0
 """Seconds after which a new signed prekey is made."""
@@ -191,6 +194,8 @@ class Vault:
         Raises:
             IntegrityError: their keys cannot be used.
         """
+        from bitdust.messaging.ratchet import Session  # the packages behind it are heavy
+
         self._put(db, Session.begin(self.own, bundle, card), now)
 
     def _encrypt(self, session: Session, me: bytes, message_id: bytes, signed: Signed) -> Envelope:
@@ -237,6 +242,8 @@ class Vault:
             one_time = self._find(db, opening.one_time, True)
         if prekey is None or (opening.one_time is not None and one_time is None):
             raise NoSession("the keys that this session was begun with are gone")
+        from bitdust.messaging.ratchet import Session  # the packages behind it are heavy
+
         session, plain = Session.accept(
             self.own, opening, prekey, one_time.secret if one_time else None, message, data,
             envelope.sender,
@@ -295,6 +302,8 @@ class Vault:
         row = db.execute("SELECT state FROM sessions WHERE session = ?", (session_id,)).fetchone()
         if row is None:
             return None
+        from bitdust.messaging.ratchet import Session  # the packages behind it are heavy
+
         session = Session.from_bytes(self._open(session_id, row[0]))
         self._sessions[session_id] = session
         return session

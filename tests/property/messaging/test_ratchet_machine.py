@@ -27,7 +27,7 @@ from bitdust.messaging.letters import (
     join,
     split,
 )
-from bitdust.messaging.ratchet import OwnKeys
+from bitdust.messaging.ownkeys import OwnKeys
 from bitdust.messaging.vault import CARD_LIFETIME, SCHEMA, NoSession, Vault
 from bitdust.testing import SeededRandom
 

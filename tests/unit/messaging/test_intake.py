@@ -31,7 +31,7 @@ from bitdust.messaging.letters import (
     encode,
     payload_to_sign,
 )
-from bitdust.messaging.ratchet import OwnKeys
+from bitdust.messaging.ownkeys import OwnKeys
 from bitdust.messaging.vault import CARD_LIFETIME, Vault
 from bitdust.messaging.vault import SCHEMA as VAULT
 from bitdust.testing import SeededRandom

@@ -33,7 +33,7 @@ from bitdust.messaging.letters import (
     join,
     split,
 )
-from bitdust.messaging.ratchet import OwnKeys
+from bitdust.messaging.ownkeys import OwnKeys
 from bitdust.network import ContactState
 from bitdust.testing import SeededRandom
 

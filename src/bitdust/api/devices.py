@@ -292,3 +292,20 @@ async def device_authorization_reset(
     if start:
         await devices.start_device(name, wait_listening=wait_listening)
     return devices.info(name)
+
+
+@operation(GET("/device/router/info/v1"), cli="device router")
+async def device_router_info(node: Node) -> dict[str, Any]:
+    """Show what this node passes on as a web socket router for other people's devices.
+
+    Returns:
+        `routes`: a list of `route_id`, `route_url`, `created`, `node_url`, `node_connected`,
+        `node_bytes`, `node_updated`, `client_connected`, `client_bytes` and `client_updated`;
+        and `nodes_bytes` and `clients_bytes` of all routes since the start.
+
+    Raises:
+        ServiceOff: the router is switched off.
+
+    Source: BitDust, second generation, device_router_info.
+    """
+    return node.require_router().info()

@@ -92,6 +92,12 @@ class StorageOperations(Protocol):
     async def file_explore(self, local_path: LocalPath) -> Any: ...
 
 
+class Router(Protocol):
+    """The web socket router behind ``device_router_info``."""
+
+    def info(self) -> dict[str, Any]: ...
+
+
 class Node(Protocol):
     """One running node, as operations see it."""
 
@@ -240,6 +246,14 @@ class Node(Protocol):
 
         Raises:
             ServiceOff: they are switched off or not up yet.
+        """
+        ...
+
+    def require_router(self) -> Router:
+        """The web socket router of this node.
+
+        Raises:
+            ServiceOff: it is switched off.
         """
         ...
 

@@ -10,10 +10,10 @@ from itertools import count
 from os.path import normpath
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 from urllib.parse import urlencode
 
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from bitdust.api.envelope import error_from
@@ -29,6 +29,16 @@ MAX_EVENTS = 10_000
 CONNECT_TIMEOUT = 10.0
 
 
+class Connection(Protocol):
+    """What carries the messages of a client, such as a WebSocket."""
+
+    async def send(self, message: str) -> None: ...
+
+    def __aiter__(self) -> AsyncIterator[str | bytes]: ...
+
+    async def close(self) -> None: ...
+
+
 class AsyncClient(AsyncOperations):
     """Calls operations of a running node; use it as ``async with AsyncClient(home) as client``.
 
@@ -41,7 +51,7 @@ class AsyncClient(AsyncOperations):
 
     def __init__(self, home: Path | None = None) -> None:
         self.home: Path = default_home() if home is None else home
-        self._connection: ClientConnection | None = None
+        self._connection: Connection | None = None
         self._reader: asyncio.Task[None] | None = None
         self._numbers = count(1)
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
@@ -49,11 +59,16 @@ class AsyncClient(AsyncOperations):
         self._listeners: set[asyncio.Queue[dict[str, Any] | None]] = set()
 
     async def __aenter__(self) -> Self:
+        self._connection = await self._connect()
+        self._reader = asyncio.create_task(self._read(), name="api client")
+        return self
+
+    async def _connect(self) -> Connection:
         settings = Settings(self.home)
         port = settings.get_int("interface/api/web-socket-port")
         query = urlencode({"api_secret": read_secret(self.home)})
         try:
-            self._connection = await connect(
+            return await connect(
                 f"ws://127.0.0.1:{port}/?{query}",
                 max_size=MAX_ANSWER,
                 open_timeout=CONNECT_TIMEOUT,
@@ -66,8 +81,6 @@ class AsyncClient(AsyncOperations):
             ) from None
         except (OSError, TimeoutError):
             raise NotRunning(f"no daemon is running in {self.home}") from None
-        self._reader = asyncio.create_task(self._read(), name="api client")
-        return self
 
     async def __aexit__(
         self,

@@ -2165,3 +2165,14 @@ class Operations(ABC):
             {"name": name, "start": start, "wait_listening": wait_listening},
         )
         return result
+
+    def device_router_info(self) -> dict[str, Any]:
+        """Show what this node passes on as a web socket router for other people's devices.
+
+        Returns:
+            `routes`: a list of `route_id`, `route_url`, `created`, `node_url`, `node_connected`,
+            `node_bytes`, `node_updated`, `client_connected`, `client_bytes` and `client_updated`;
+            and `nodes_bytes` and `clients_bytes` of all routes since the start.
+        """
+        result: dict[str, Any] = self.ask("device_router_info", {})
+        return result

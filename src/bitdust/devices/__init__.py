@@ -11,7 +11,17 @@ from bitdust.devices.channel import (
     hello,
     read_hello,
 )
-from bitdust.devices.line import BUSY, DENIED, DeviceLine, Pipe
+from bitdust.devices.line import (
+    BAD_DATA,
+    BUSY,
+    DENIED,
+    IDLE,
+    NO_ROUTE,
+    SLOW,
+    TOO_LATE,
+    DeviceLine,
+    Pipe,
+)
 from bitdust.devices.noise import KEY_SIZE, public_key
 from bitdust.devices.pairing import (
     CODE_SECONDS,
@@ -25,18 +35,40 @@ from bitdust.devices.pairing import (
     pairing_link,
     read_link,
 )
+from bitdust.devices.routes import (
+    MAX_CLIENTS_PER_ROUTE,
+    MAX_NUMBER,
+    MAX_ROUTED,
+    Routed,
+    RouteKind,
+    check_confirmation,
+    confirmation,
+    read_registration,
+    read_routed,
+    registration,
+    route_of,
+    write_routed,
+)
 from bitdust.devices.service import LISTENING, Devices, Door, Receive
 from bitdust.devices.socketpipe import PipeClosed, SocketPipe
 
 __all__ = [
+    "BAD_DATA",
     "BUSY",
     "CODE_SECONDS",
     "DENIED",
+    "IDLE",
     "KEY_SIZE",
     "LISTENING",
     "MAX_ATTEMPTS",
+    "MAX_CLIENTS_PER_ROUTE",
     "MAX_FRAME",
     "MAX_HANDSHAKE_MESSAGE",
+    "MAX_NUMBER",
+    "MAX_ROUTED",
+    "NO_ROUTE",
+    "SLOW",
+    "TOO_LATE",
     "Channel",
     "DeviceLine",
     "DeviceRecord",
@@ -49,15 +81,24 @@ __all__ = [
     "PipeClosed",
     "Purpose",
     "Receive",
+    "RouteKind",
+    "Routed",
     "SessionClient",
     "SessionServer",
     "SocketPipe",
+    "check_confirmation",
     "check_url",
     "clean_code",
+    "confirmation",
     "hello",
     "new_code",
     "pairing_link",
     "public_key",
     "read_hello",
     "read_link",
+    "read_registration",
+    "read_routed",
+    "registration",
+    "route_of",
+    "write_routed",
 ]

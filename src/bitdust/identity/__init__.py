@@ -35,6 +35,7 @@ from bitdust.identity.secretfile import (
     read_secret,
     remove_file,
     remove_leftovers,
+    write_new_secret,
     write_secret,
 )
 from bitdust.identity.survey import Survey
@@ -74,5 +75,6 @@ __all__ = [
     "source_change",
     "source_idurls",
     "write_master_key",
+    "write_new_secret",
     "write_secret",
 ]

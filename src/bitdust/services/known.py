@@ -25,6 +25,12 @@ SPECS = (
         "Lets paired remote devices use this node, directly or through routers.",
         False,
     ),
+    Spec(
+        "web_socket_router",
+        ("entangled_dht",),
+        "Passes sealed bytes between other people's nodes and their devices.",
+        False,
+    ),
     Spec("gateway", ("tcp_connections",), "Holds sessions with other nodes, and answers them."),
     Spec("identity_propagate", ("gateway",), "Brings the own identity to its identity servers."),
     Spec("p2p_hookups", ("gateway",), "Remembers the identities of the nodes it meets."),

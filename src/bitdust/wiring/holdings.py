@@ -18,6 +18,7 @@ from bitdust.messaging import (
     PrivateMessages,
 )
 from bitdust.network import Network
+from bitdust.servers import DeviceRouter
 from bitdust.services import ServiceRunner
 from bitdust.sharing import KeyExchange, Shares
 from bitdust.storage import Files, Storage
@@ -51,6 +52,7 @@ class Holdings:
         self.broadcasts: Broadcasts | None = None
         self.mailbox: Mailbox | None = None
         self.devices: Devices | None = None
+        self.router: DeviceRouter | None = None
         self.supplier: SupplierService | None = None
         self.customer: CustomerService | None = None
         self.storage: Storage | None = None
@@ -87,6 +89,16 @@ class Holdings:
         if self.devices is None:
             raise self._off("letting remote devices in", "web_socket_communicator")
         return self.devices
+
+    def require_router(self) -> DeviceRouter:
+        """The web socket router.
+
+        Raises:
+            ServiceOff: it is switched off.
+        """
+        if self.router is None:
+            raise self._off("passing on for devices of others", "web_socket_router")
+        return self.router
 
     def require_keys(self) -> KeyRing:
         """The key ring.

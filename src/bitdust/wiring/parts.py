@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bitdust.services import Part
-from bitdust.wiring.devices import DevicesPart
+from bitdust.wiring.devices import DevicesPart, RouterPart
 from bitdust.wiring.finding import LookupPart
 from bitdust.wiring.ground import (
     DhtPart,
@@ -51,6 +51,7 @@ def service_parts(node: Node) -> dict[str, Part]:
         "ip_port_responder": ResponderPart(node),
         "identity_server": IdentityServerPart(node),
         "web_socket_communicator": DevicesPart(node),
+        "web_socket_router": RouterPart(node),
         "gateway": gateway,
         "identity_propagate": PropagatePart(node),
         "p2p_hookups": HookupsPart(node, gateway),

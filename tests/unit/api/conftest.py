@@ -141,7 +141,7 @@ class FakeNode:
         raise ServiceOff("the network is off")
 
     require_friends = require_pairing = require_key_exchange = require_network
-    require_devices = require_network
+    require_devices = require_router = require_network
     require_history = require_messages = require_broadcasts = require_groups = require_network
 
     async def find_person(self, person: str) -> Any:

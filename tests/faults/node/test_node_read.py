@@ -5,6 +5,7 @@ from __future__ import annotations
 from base64 import b64decode
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -34,7 +35,7 @@ def edges(story: Any, path: str) -> tuple[list[int], list[int]]:
     starts = [at for at, _ in pieces]
     blocks = [
         at
-        for (_, before), (at, chunk) in zip(pieces, pieces[1:], strict=False)
+        for (_, before), (at, chunk) in pairwise(pieces)
         if before.block != chunk.block
     ]
     return starts, blocks

@@ -33,11 +33,7 @@ def edges(story: Any, path: str) -> tuple[list[int], list[int]]:
     entry = catalog.current(item)
     pieces = catalog.chunks_between(entry.content, 0, entry.size)
     starts = [at for at, _ in pieces]
-    blocks = [
-        at
-        for (_, before), (at, chunk) in pairwise(pieces)
-        if before.block != chunk.block
-    ]
+    blocks = [at for (_, before), (at, chunk) in pairwise(pieces) if before.block != chunk.block]
     return starts, blocks
 
 

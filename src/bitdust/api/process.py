@@ -133,6 +133,7 @@ async def process_debug(node: Node) -> None:
         )
     import pdb  # noqa: T100 - the debugger is what the caller asked for
 
-    debugger = pdb.Pdb()
+    # else it would take Ctrl-C away from the node for good
+    debugger = pdb.Pdb(nosigint=True)
     debugger.prompt = f"(bitdust {__version__} at {node.home}) "
     debugger.set_trace()

@@ -53,7 +53,7 @@ async def process_info(node: Node) -> dict[str, Any]:
 
     Returns:
         `version`, `home`, `identity`, `config`, `key`, `contact`, `event`, `service`, `automats`,
-        `stream` (queues) and, while they are on, `network` and `dht`, with counts.
+        `group`, `stream` (queues) and, while they are on, `network` and `dht`, with counts.
 
     Source: BitDust, second generation, process/info.
     """
@@ -62,6 +62,7 @@ async def process_info(node: Node) -> dict[str, Any]:
     customers = node.supplier.customers_list() if node.supplier is not None else []
     connections = node.network.connections() if node.network is not None else []
     queues = node.consumers.queues()
+    moving = await machines.automats_list(node)
     shown: dict[str, Any] = {
         "version": __version__,
         "home": str(node.home),
@@ -70,13 +71,16 @@ async def process_info(node: Node) -> dict[str, Any]:
         "key": {"registered": len(node.require_keys().list()) if node.keys is not None else 0},
         "contact": {
             "active": sum(1 for row in connections if row["state"] == "CONNECTED"),
+            "suppliers_hired": sum(1 for row in suppliers if row.get("idurl")),
             "suppliers_total": len(suppliers),
             "suppliers_active": _active(suppliers),
             "customers": len(customers),
+            "customer_assistants": _standing(moving, "CustomerAssistant", "CONNECTED"),
         },
         "event": {"total": sum(node.events.counts.values())},
         "service": {"active": sum(row["state"] == "ON" for row in node.services.views())},
-        "automats": {"active": len(await machines.automats_list(node))},
+        "automats": {"active": len(moving)},
+        "group": {"active": _standing(moving, "GroupParticipant", "CONNECTED")},
         "stream": {
             "queues": len(queues),
             "consumers": len(queues),
@@ -108,6 +112,10 @@ async def process_info(node: Node) -> dict[str, Any]:
             },
         }
     return shown
+
+
+def _standing(rows: list[dict[str, Any]], name: str, state: str) -> int:
+    return sum(1 for row in rows if row["name"] == name and row["state"] == state)
 
 
 def _active(rows: list[dict[str, Any]]) -> int:

@@ -267,14 +267,28 @@ _CLI = """\
 Required parameters are given by position, the others as options. A parameter of type JSON takes
 JSON where it begins with `{`, `[` or `"`, and text otherwise. Local paths may be relative.
 
+These stand before the command, and with `daemon`, `start` and `restart` also after it:
+
+| flag | |
+|---|---|
+| `-d N`, `--debug N` | detail of the log of a node that this command starts; 10 is much |
+| `-n`, `--no-logs` | that node writes no log |
+| `-o FILE`, `--output FILE` | its log goes to this file |
+| `-q`, `--quiet` | print errors only |
+| `-v`, `--verbose` | tell what is called, and how long it took |
+
+[Words of the original](cli-older.md) are understood as well.
+
 ## Local commands
 
 | command | |
 |---|---|
 | `bitdust init [--set KEY=VALUE]` | make the home folder, its settings and the API secret |
 | `bitdust daemon [--foreground]` | start the node, in the background if not told otherwise |
+| `bitdust start` | run the node in this terminal; so does `bitdust` alone where there is a home |
 | `bitdust stop [--no-wait]` | stop the node and wait for its end |
-| `bitdust set KEY VALUE` | change a setting, with or without a running node |
+| `bitdust restart` | stop it and start it again, or start it |
+| `bitdust set KEY [VALUE]`, `bitdust get KEY` | change or show a setting, with or without a node |
 | `bitdust api [METHOD [NAME=VALUE] [NAME:=JSON]]` | call any method; list them all |
 | `bitdust passphrase [--new-file FILE]` | set or remove the passphrase of the master key |
 | `bitdust doctor` | look for what is wrong and say what to do |
@@ -284,7 +298,8 @@ JSON where it begins with `{`, `[` or `"`, and text otherwise. Local paths may b
 `eval "$(bitdust completion bash)"` into `~/.bashrc` |
 | `bitdust version` | print the version |
 
-`config get`, `config set`, `config list` and `config tree` also work while no node runs. `file
+`config get`, `config set`, `config list`, `config tree` and `identity get` also work while no node
+runs; `identity create` and `identity recover` start one for themselves and stop it again. `file
 upload` and `file download` wait for the end and show a progress bar; `--no-wait` starts them only.
 
 ## Exit codes

@@ -39,8 +39,8 @@ class Operations(ABC):
 
         Returns:
             `version`, `home`, `identity`, `config`, `key`, `contact`, `event`, `service`,
-            `automats`, `stream` (queues) and, while they are on, `network` and `dht`, with
-            counts.
+            `automats`, `group`, `stream` (queues) and, while they are on, `network` and `dht`,
+            with counts.
         """
         result: dict[str, Any] = self.ask("process_info", {})
         return result

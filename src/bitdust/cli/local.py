@@ -290,6 +290,7 @@ LOCAL: Mapping[str, click.Command] = {
     "supplier replace": Deferred(
         "replace", "Let another node take a supplier's place.", _VIEWS, "supplier_replace"
     ),
+    "chat": Deferred("chat", "Talk to a person or in a group.", "bitdust.cli.chat_command"),
     "demo": Deferred(
         "demo",
         "Show that a folder survives the loss of half its suppliers.",

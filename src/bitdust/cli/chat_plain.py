@@ -6,13 +6,12 @@ import asyncio
 import json
 import sys
 import threading
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
 from bitdust.cli.chat_session import ChatSession
-from bitdust.cli.chat_text import CONTINUED, Line
+from bitdust.cli.chat_text import Line, as_text
 from bitdust.cli.output import print_error, print_note
 from bitdust.errors import BitdustError, FormatError, InvalidInput
 
@@ -27,11 +26,13 @@ class PlainScreen:
 
     Args:
         out: where messages go.
+        name: of the other side, as it was entered here.
         as_json: one JSON object for each.
     """
 
-    def __init__(self, out: TextIO, *, as_json: bool) -> None:
+    def __init__(self, out: TextIO, name: str, *, as_json: bool) -> None:
         self._out = out
+        self._name = name
         self._as_json = as_json
         self._here: bool | None = None
 
@@ -61,7 +62,7 @@ class PlainScreen:
             self._write({"type": "presence", "online": here, "text": text})
             self._out.flush()
         elif not first:
-            print_note(text)
+            print_note(f"{self._name}: {text}")
 
     def connection(self, problem: str) -> None:
         """Tell when the node goes."""
@@ -76,12 +77,6 @@ class PlainScreen:
         self._out.write(json.dumps(row) + "\n")
 
 
-def as_text(line: Line) -> str:
-    """``2026-11-20 20:08:33 bob@id.example.org: text``, further lines indented."""
-    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(_sane(line.time)))
-    return f"{when} {line.sender}: " + line.text.replace("\n", "\n" + CONTINUED)
-
-
 def as_object(line: Line) -> dict[str, Any]:
     """A message for programs."""
     row: dict[str, Any] = {
@@ -94,11 +89,6 @@ def as_object(line: Line) -> dict[str, Any]:
         "state": line.state,
     }
     return row if line.sequence is None else {**row, "sequence": line.sequence}
-
-
-def _sane(when: float) -> float:
-    """A time of somebody else that this machine can show."""
-    return when if 0 <= when < 253_402_300_000 else 0.0
 
 
 def parse_line(raw: bytes, *, as_json: bool) -> Mapping[str, Any]:
@@ -139,7 +129,7 @@ async def chat_plain(home: Path, target: str, *, as_json: bool, history: int, li
     Raises:
         BitdustError: the node is not there, or knows no such person or group.
     """
-    screen = PlainScreen(sys.stdout, as_json=as_json)
+    screen = PlainScreen(sys.stdout, target, as_json=as_json)
     session = ChatSession(home, target, screen, history)
     lines: asyncio.Queue[bytes | None] = asyncio.Queue()
     room = threading.Semaphore(AT_ONCE)

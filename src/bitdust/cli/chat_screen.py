@@ -16,7 +16,7 @@ from textual.message import Message
 from textual.widgets import Input, Static
 
 from bitdust.cli.chat_session import PAGE, ChatSession, Screen
-from bitdust.cli.chat_text import Line, short_name
+from bitdust.cli.chat_text import Line, local_time, short_name
 from bitdust.errors import BitdustError
 
 MAX_ENTRY: Final = 16_000
@@ -173,7 +173,7 @@ class ChatApp(App[None]):
         place.display = bool(text)
 
     def _row(self, line: Line) -> Text:
-        local = time.localtime(line.time if 0 <= line.time < 253_402_300_000 else 0.0)
+        local = local_time(line.time)
         today = local[:3] == time.localtime()[:3]
         # Text and no markup: what others write can neither colour nor link anything
         row = Text(time.strftime("%H:%M " if today else "%d %b %Y %H:%M ", local), style="dim")

@@ -1,4 +1,4 @@
-"""What other people write, made safe to print, and messages as lines of a chat. Pure.
+"""What other people write, made safe to print, and messages as lines of a chat.
 
 Everything that comes from others is hostile: escape sequences that move the cursor or change the
 title, control characters, characters that reverse the direction of what follows, heaps of accents,
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ _ESCAPES = re.compile(
 """Escape sequences of terminals (ECMA-48, section 5)."""
 _JOINERS = frozenset("\u200c\u200d")
 """Format characters that scripts and emoji need; all others are left out."""
+LAST_TIME = 253_402_300_000
+"""Seconds since 1970 until shortly before the year 10000."""
 _OWN = frozenset({"action", "msg_type"})
 """Fields that the engine adds to what was written."""
 
@@ -134,6 +137,27 @@ def line_of(doc: Mapping[str, Any]) -> Line:
         str(doc.get("state", "")),
         doc.get("sequence"),
     )
+
+
+def received(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A message as a long poll gets it, in the form that ``line_of`` takes."""
+    return {
+        "direction": "in" if row["dir"] == "incoming" else "out",
+        "payload": {name: row[name] for name in ("data", "message_id", "time")},
+        "sender": {"glob_id": row["sender"]},
+        "sequence": row.get("sequence"),
+    }
+
+
+def local_time(when: float) -> time.struct_time:
+    """A time of somebody else, as far as this machine can show it."""
+    return time.localtime(when if 0 <= when < LAST_TIME else 0.0)
+
+
+def as_text(line: Line) -> str:
+    """``2026-11-20 20:08:33 bob@id.example.org: text``, further lines indented."""
+    when = time.strftime("%Y-%m-%d %H:%M:%S", local_time(line.time))
+    return f"{when} {line.sender}: " + line.text.replace("\n", "\n" + CONTINUED)
 
 
 def short_name(global_id: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 from bitdust.ids import display_name
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "devices_list": ("name", "active", "url", "size"),
     "files_list": ("type", "size", "latest", "path_id", "remote_path"),
     "files_downloads": ("state", "progress", "bytes_processed", "total_size", "remote_path"),
     "keys_list": ("key_id", "size", "is_public", "active", "label"),
@@ -31,6 +32,8 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "transfers_list": ("position", "global_id", "outgoing", "incoming"),
     "shares_list": ("key_id", "label", "state", "members", "reason"),
     "share_history": ("date", "who", "what", "path", "detail"),
+    "groups_list": ("label", "state", "members", "last_sequence_id", "group_key_id"),
+    "message_conversations_list": ("label", "type", "state", "events"),
     "identity_cache_list": ("global_id", "revision", "date", "contacts"),
 }
 """Columns of lists, by method; the others show what fits."""
@@ -41,6 +44,8 @@ _SIZES = frozenset({"size", "local_size", "total_size", "bytes_processed", "byte
     "bytes_current",
     "bytes_total",
 }
+MESSAGES = frozenset({"message_history", "message_search", "message_receive"})
+"""Methods whose rows are messages, which people are shown as lines of a chat."""
 HIDDEN: Mapping[str, frozenset[str]] = {
     "identity_create": frozenset({"xml"}),
     "identity_recover": frozenset({"xml"}),
@@ -81,7 +86,9 @@ def print_note(text: str) -> None:
 def print_result(method: str, envelope: Mapping[str, Any]) -> None:
     """The result of an operation for people."""
     result = envelope.get("result")
-    if isinstance(result, list) and result and all(isinstance(row, dict) for row in result):
+    if method in MESSAGES and isinstance(result, list) and result:
+        _print_messages(result)
+    elif isinstance(result, list) and result and all(isinstance(row, dict) for row in result):
         _print_rows(COLUMNS.get(method, ()), result)
     elif isinstance(result, dict):
         hidden = HIDDEN.get(method, frozenset())
@@ -98,6 +105,14 @@ def print_result(method: str, envelope: Mapping[str, Any]) -> None:
         print_note("ok")
     elif result in ([], {}):
         print_note("nothing there")
+
+
+def _print_messages(rows: Sequence[Mapping[str, Any]]) -> None:
+    from bitdust.cli.chat_text import as_text, line_of, received
+
+    for row in rows:
+        line = line_of(row["doc"] if "doc" in row else received(row))
+        sys.stdout.write(f"{as_text(line)} {line.mark}".rstrip() + "\n")
 
 
 def _shown(text: str) -> str:

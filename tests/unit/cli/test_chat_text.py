@@ -9,17 +9,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bitdust.cli.chat_plain import as_object, as_text, parse_line
+from bitdust.cli.chat_plain import as_object, parse_line
 from bitdust.cli.chat_text import (
     MAX_LINES,
     MAX_SHOWN,
     Line,
+    as_text,
     clean,
     clean_name,
     line_of,
     short_name,
     text_of,
 )
+from bitdust.cli.output import print_result
 from bitdust.errors import FormatError, InvalidInput
 
 ANY_TEXT = st.text(st.characters(codec=None), max_size=300)
@@ -123,3 +125,17 @@ def test_lines_of_the_input() -> None:
     for bad, wrong in ((b"{", FormatError), (b"[1]", InvalidInput), (b"[" * 60_000, FormatError)):
         with pytest.raises(wrong):
             parse_line(bad, as_json=True)
+
+
+@pytest.mark.parametrize("method", ["message_history", "message_receive"])
+def test_commands_print_messages_as_lines(method: str, capsys: pytest.CaptureFixture[str]) -> None:
+    doc = document({"message": "Hi\x1b[1m!"}, direction="out", state="sent")
+    row: dict[str, Any] = {"doc": doc}
+    if method == "message_receive":
+        row = {"data": {"message": "Hi!"}, "message_id": "m1", "time": 5.0, "dir": "incoming"}
+        row["sender"] = "bob@id.example.org"
+    print_result(method, {"status": "OK", "result": [row]})
+    out = capsys.readouterr().out
+    assert "bob@id.example.org: Hi!" in out
+    assert ("\u2713" in out) == (method == "message_history")
+    assert "\x1b" not in out

@@ -65,7 +65,7 @@ async def device_info(node: Node, name: str) -> dict[str, Any]:
     return node.require_devices().info(name)
 
 
-@operation(POST("/device/add/v1"), cli="device add", ignored=("key_size",), example=_DEVICE)
+@operation(POST("/device/add/v1"), cli="device new", ignored=("key_size",), example=_DEVICE)
 async def device_add(
     node: Node,
     name: str,

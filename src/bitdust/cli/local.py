@@ -117,8 +117,17 @@ def api(context: click.Context, method: str | None, arguments: tuple[str, ...]) 
         signatures = [entry.signature for entry in registry.operations.values()]
         shell.say(signatures, "\n".join(signatures))
         return
+    shell.call(registry, method, assignments(arguments))
+
+
+def assignments(words: tuple[str, ...]) -> dict[str, Any]:
+    """Parameters from words such as ``name=text`` and ``name:=json``.
+
+    Raises:
+        click.BadParameter: a word is neither.
+    """
     given: dict[str, Any] = {}
-    for word in arguments:
+    for word in words:
         name, separator, value = word.partition("=")
         if not separator or not name.rstrip(":"):
             raise click.BadParameter(f"{word!r} is neither NAME=VALUE nor NAME:=VALUE")
@@ -131,7 +140,7 @@ def api(context: click.Context, method: str | None, arguments: tuple[str, ...]) 
                 raise click.BadParameter(f"{name[:-1]}: is nested too deeply") from None
         else:
             given[name] = value
-    shell.call(registry, method, given)
+    return given
 
 
 @click.command("help")
@@ -238,6 +247,7 @@ _INSTALL = "bitdust.cli.install"
 _VIEWS = "bitdust.cli.older_views"
 _READ = "bitdust.cli.read"
 _PAIRING = "bitdust.cli.pairing"
+_DEVICES = "bitdust.cli.devices"
 
 LOCAL: Mapping[str, click.Command] = {
     "init": init,
@@ -276,6 +286,15 @@ LOCAL: Mapping[str, click.Command] = {
     "friend accept": Deferred(
         "accept", "Become friends with who gave you a code.", _PAIRING, "friend_accept"
     ),
+    "device add": Deferred("add", "Prepare for a remote device.", _DEVICES, "device_add"),
+    "device pair": Deferred("pair", "Let a device in by a code.", _DEVICES, "device_pair"),
+    "device access-key": Deferred(
+        "access-key",
+        "Pair a device here and write its key to a file.",
+        _DEVICES,
+        "device_access_key",
+    ),
+    "remote": Deferred("remote", "Use a node elsewhere, as one of its devices.", _DEVICES),
     "folder": Deferred("folder", "Folders of the catalog.", _VIEWS),
     "file read": Deferred(
         "read", "Write a stored file, or a range of it, to standard output.", _READ, "file_read"

@@ -33,7 +33,7 @@ def friend_invite(context: click.Context, alias: str, hours: float, qr: bool | N
     )
     shown = sys.stdout.isatty() if qr is None else qr
     until = time.strftime("%d %b %H:%M", time.localtime(float(made["expires"])))
-    lines = [*([_picture(str(made["code"]))] if shown else []), "", f"    {made['code']}", ""]
+    lines = [*([picture(str(made["code"]))] if shown else []), "", f"    {made['code']}", ""]
     lines.append(f"Good once, until {until}. The other side enters it after: bitdust friend accept")
     shell.say(dict(made), "\n".join(lines))
 
@@ -60,7 +60,7 @@ def friend_accept(context: click.Context, alias: str, timeout: float) -> None:
     shell.call(registry_of(context), "friend_accept", given)
 
 
-def _picture(code: str) -> str:
+def picture(code: str) -> str:
     """The code as a QR of block characters."""
     import segno  # here, because no other command needs it
 

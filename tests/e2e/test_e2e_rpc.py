@@ -98,6 +98,7 @@ def test_every_older_method(
     second_generation_files(customer, picture, tmp_path, eventually)
     first_generation_files(customer, picture, tmp_path, eventually)
     file_manager(customer, picture, tmp_path, eventually)
+    people(customer, supplier, alice, network.member("supplier-1").global_id)
     the_engine(customer)
     assert supplier.ok("stop") == "stopped"
 
@@ -254,6 +255,49 @@ def file_manager(
     for mode in ("packets", "streams"):
         assert isinstance(customer(f"filemanager_{mode}"), list)
     assert customer("filemanager_debuginfo")["debug"] == 0
+
+
+def people(alice: Rpc, bob: Rpc, her_id: str, his_id: str) -> None:
+    """Friends, names, messages, keys and shares, with the second name of each thing."""
+    alice.ok("friend_add", his_id, "bobby")
+    assert [row["global_id"] for row in alice.ok("friend_list")] == [his_id]
+    alice.ok("friend_remove", his_id)
+    his_idurl = bob.ok("identity_get")["idurl"]
+    alice.ok("add_correspondent", his_idurl, "bob")
+    assert len(alice.ok("list_correspondents")) == 1
+    alice.ok("remove_correspondent", his_idurl)
+    assert not alice.ok("friend_list")
+
+    alice.ok("user_ping", his_id, 30)
+    alice.ok("ping", his_idurl)
+    for method in ("user_status", "user_status_check"):
+        assert "CONNECTED" in str(alice.ok(method, his_id)), method
+
+    bob.ok("nickname_set", "bob-of-the-test")
+    assert "bob-of-the-test" in str(bob.ok("nickname_get"))
+    for method in ("user_search", "user_observe", "find_peer_by_nickname"):
+        assert his_id in str(alice.ok(method, "bob-of-the-test")), method
+
+    bob.ok("message_receive", consumer_id="e2e", polling_timeout=0)
+    alice.ok("message_send", his_id, {"text": "one"})
+    alice.ok("send_message", his_id, "two")
+    heard = bob.ok("message_receive", consumer_id="e2e", polling_timeout=30)
+    assert "one" in str(heard)
+    assert "two" in str(bob.ok("list_messages"))
+    assert "two" in str(bob.ok("message_history", her_id))
+    assert "one" in str(bob.ok("messages_get_all"))
+    alice.ok("broadcast_send_message", {"text": "to everybody"})
+
+    key_id = alice.ok("key_create", "given", 2048)[0]["key_id"]
+    alice.ok("key_share", key_id, his_id, True, 60)
+    alice.ok("key_audit", key_id, his_id, True, 60)
+    share = alice.ok("share_create", None, 2048)["key_id"]
+    alice.ok("share_open", share)
+    # a node of this network that only supplies has no place of its own to open a share in
+    alice.fails("peer_refused", "share_grant", his_id, share)
+    assert share in str(alice.ok("share_list"))
+    assert share in str(alice.ok("share_history"))
+    alice.ok("share_close", share)
 
 
 def the_engine(customer: Rpc) -> None:

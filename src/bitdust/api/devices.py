@@ -168,7 +168,7 @@ async def device_remove(node: Node, name: str) -> None:
 
 @operation(
     POST("/device/authorization/generate/v1"),
-    cli="device pair",
+    cli="device generate",
     ignored=("client_key_size",),
     example=_DEVICE,
 )

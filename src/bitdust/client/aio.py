@@ -57,6 +57,7 @@ class AsyncClient(AsyncOperations):
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._events: asyncio.Queue[tuple[str, dict[str, Any]] | None] = asyncio.Queue()
         self._listeners: set[asyncio.Queue[dict[str, Any] | None]] = set()
+        self._watchers: set[asyncio.Queue[dict[str, Any] | None]] = set()
 
     async def __aenter__(self) -> Self:
         self._connection = await self._connect()
@@ -225,8 +226,37 @@ class AsyncClient(AsyncOperations):
         finally:
             self._listeners.discard(queue)
 
-    def _hear(self, message: dict[str, Any]) -> None:
-        for queue in self._listeners:
+    async def changes(
+        self, model_name: str, *, request_all: bool = True
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Changes of a model, such as ``conversation`` or ``online_status``, until the connection
+        closes. The node goes on telling them until ``disable_model_listener`` is called.
+
+        Args:
+            model_name: of the model.
+            request_all: begin with all items there are.
+
+        Returns:
+            Each with ``name``, ``id``, ``data``, ``created``, and ``deleted`` when the item is
+            gone.
+
+        Raises:
+            InvalidInput: there is no such model.
+            NotRunning: the node is not reachable.
+        """
+        queue: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+        self._watchers.add(queue)
+        try:
+            await self.enable_model_listener(model_name, request_all=request_all)
+            while (change := await queue.get()) is not None:
+                if change["name"] == model_name:
+                    yield change
+        finally:
+            self._watchers.discard(queue)
+
+    @staticmethod
+    def _hear(queues: set[asyncio.Queue[dict[str, Any] | None]], message: dict[str, Any]) -> None:
+        for queue in queues:
             if queue.qsize() >= MAX_EVENTS:
                 queue.get_nowait()
             queue.put_nowait(message)
@@ -242,8 +272,9 @@ class AsyncClient(AsyncOperations):
                         self._events.get_nowait()
                     self._events.put_nowait((payload["event_id"], payload["data"]))
                     continue
-                if message.get("type") == "stream_message":
-                    self._hear(payload)
+                if message.get("type") in ("stream_message", "model"):
+                    model = message["type"] == "model"
+                    self._hear(self._watchers if model else self._listeners, payload)
                     continue
                 waiting = self._waiting.get(payload.get("call_id"))
                 if waiting is not None and not waiting.done():
@@ -255,5 +286,5 @@ class AsyncClient(AsyncOperations):
                 if not waiting.done():
                     waiting.set_exception(NotRunning("the node closed the connection"))
             self._events.put_nowait(None)
-            for queue in self._listeners:
+            for queue in self._listeners | self._watchers:
                 queue.put_nowait(None)

@@ -12,6 +12,7 @@ import pytest
 from websockets.asyncio.client import connect
 
 from bitdust.client import AsyncClient
+from bitdust.errors import InvalidInput
 from bitdust.messaging import History, Message
 
 ALICE, BOB = "alice@server-a.com", "bob@server-b.com"
@@ -234,4 +235,26 @@ async def test_models_of_conversations_and_messages(
         seen: set[str] = set()
         while not {"m2", TALK} <= seen:
             seen |= {event.data["id"] for event in await changes.collect()}
+    await node.models.close()
+
+
+async def test_the_client_iterates_over_changes_of_a_model(
+    websocket: Any, node: Any, history: History
+) -> None:
+    await history.add(said(1))
+    async with AsyncClient(node.home) as client:
+        changes = client.changes("message")
+        async with asyncio.timeout(30):
+            assert (await anext(changes))["id"] == "m1"
+            await history.add(said(2))
+            node.message_stream.publish(said(2))
+            change = await anext(changes)
+        assert (change["id"], change["name"]) == ("m2", "message")
+        assert change["data"]["payload"]["data"] == said(2).data
+        with pytest.raises(InvalidInput):
+            await anext(client.changes("nothing"))
+        rest = asyncio.ensure_future(anext(changes, None))
+        await asyncio.sleep(0)
+    async with asyncio.timeout(30):
+        assert await rest is None
     await node.models.close()

@@ -21,10 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
-from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
 
 from bitdust.clock import Clock
 from bitdust.errors import (
@@ -123,6 +121,10 @@ class NameServer:
         self._log = structlog.get_logger().bind(component="name-server", host=host, port=port)
         self.answers: Counter[int] = Counter()
         """Answers given so far by HTTP status."""
+        # routing is 1 MiB that a node which serves no names does without
+        from starlette.applications import Starlette
+        from starlette.routing import Route
+
         self.app = Starlette(
             routes=[
                 Route("/", self._guarded(self._greet), methods=["GET"]),

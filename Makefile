@@ -44,6 +44,8 @@ docs: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python benchmarks/storage.py
 	$(BIN)/python benchmarks/api.py
+	$(BIN)/python benchmarks/messaging.py
+	$(BIN)/python benchmarks/groups.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis dist build

@@ -143,6 +143,7 @@ def _machines(node: Node) -> Iterator[Machine]:
     yield from _suppliers(node)
     yield from _customers(node)
     yield from _groups(node)
+    yield from _devices(node)
     yield from _storage(node)
     yield from _packets(node)
 
@@ -196,6 +197,15 @@ def _groups(node: Node) -> Iterator[Machine]:
     for row in node.groups.rows.values():
         state = node.groups.view(row)["state"]
         yield Machine("GroupParticipant", f"group_{row.no}", state, details=row.key_id)
+
+
+def _devices(node: Node) -> Iterator[Machine]:
+    if node.devices is None:
+        return
+    for row in node.devices.list():
+        instance = row["instance"]
+        if instance is not None:
+            yield Machine(instance["name"], instance["id"], instance["state"], details=row["name"])
 
 
 def _customers(node: Node) -> Iterator[Machine]:

@@ -17,11 +17,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Annotated, Final, Protocol
-
-import msgspec
+from typing import Final
 
 from bitdust.errors import Misbehaviour
+from bitdust.messaging.broker_talk import (
+    BATCH_BYTES,
+    BATCH_ENTRIES,
+    MAX_BROKERS,
+    Append,
+    Appended,
+    Log,
+    Message,
+    Vote,
+    Voted,
+)
 
 HEARTBEAT: Final = 0.5
 """Seconds between two messages of a leader."""
@@ -29,80 +38,16 @@ ELECTION: Final = 2.0
 """Seconds of silence after which a follower looks for another leader; up to twice that."""
 FIRST_ELECTION: Final = 0.2
 """The same for a stream that is new; up to four times that."""
+QUIET_AFTER: Final = 10.0
+"""Seconds without anything new after which a leader speaks seldom."""
+QUIET_BEAT: Final = 20.0
+"""Seconds between two messages of a leader in a quiet stream."""
+SHUN: Final = 600.0
+"""Seconds for which a leader that members objected to is not followed."""
 RESEND: Final = 1.0
 """Seconds without an answer after which a follower is sent the same again."""
-BATCH_BYTES: Final = 1 << 20
-BATCH_ENTRIES: Final = 1024
-"""What one message to a follower holds at most."""
 WINDOW: Final = 4
 """Messages with entries under way to one follower."""
-MAX_ENTRY: Final = 128 * 1024
-MAX_BROKERS: Final = 3
-
-Number = Annotated[int, msgspec.Meta(ge=0, lt=1 << 62)]
-EntryBytes = Annotated[bytes, msgspec.Meta(max_length=MAX_ENTRY)]
-LogEntry = tuple[Number, EntryBytes]
-"""The term in which an entry was appended, and its bytes."""
-
-
-class Vote(msgspec.Struct, frozen=True, array_like=True, tag="v"):
-    """A candidate asks for a vote; with ``pre`` it only asks whether it would get it."""
-
-    term: Number
-    last_term: Number
-    length: Number
-    pre: bool
-
-
-class Voted(msgspec.Struct, frozen=True, array_like=True, tag="w"):
-    """Answer to ``Vote``; the term is the candidate's when granted, else the voter's."""
-
-    term: Number
-    granted: bool
-    pre: bool
-
-
-class Append(msgspec.Struct, frozen=True, array_like=True, tag="a"):
-    """A leader's entries from ``start`` on, behind an entry of ``prev_term``; none is a heartbeat.
-
-    ``commit`` is the number of entries known to be committed.
-    """
-
-    term: Number
-    start: Number
-    prev_term: Number
-    entries: Annotated[list[LogEntry], msgspec.Meta(max_length=BATCH_ENTRIES)]
-    commit: Number
-
-
-class Appended(msgspec.Struct, frozen=True, array_like=True, tag="b"):
-    """Answer to ``Append``: the length up to which both logs are equal, or where to try next."""
-
-    term: Number
-    fits: bool
-    length: Number
-
-
-Message = Vote | Voted | Append | Appended
-
-
-class Log(Protocol):
-    """The entries of one stream; changes are written to the disk by the shell."""
-
-    @property
-    def length(self) -> int: ...
-
-    def term_at(self, place: int) -> int:
-        """Term of an entry, 0 for place -1."""
-        ...
-
-    def read(self, start: int, max_entries: int, max_bytes: int) -> list[tuple[int, bytes]]:
-        """Entries from ``start`` on; at least one if there is one."""
-        ...
-
-    def append(self, term: int, raw: bytes) -> None: ...
-
-    def truncate(self, length: int) -> None: ...
 
 
 class Role(StrEnum):
@@ -159,6 +104,8 @@ class BrokerCore:
         jitter: gives numbers from 0 to 1.
         silent: does not vote before it has caught up, since its log may have been lost.
         welcome: brokers that are listened to though the log does not name them (yet).
+        floor: entries before this place stand by the creator's order, which named ``initial``;
+            whoever lacks some of them neither leads nor helps another such broker to lead.
     """
 
     def __init__(
@@ -176,6 +123,7 @@ class BrokerCore:
         jitter: Callable[[], float],
         silent: bool = False,
         welcome: frozenset[bytes] = frozenset(),
+        floor: int = 0,
     ) -> None:
         self.me = me
         self.log = log
@@ -185,6 +133,7 @@ class BrokerCore:
         self.leader = b""
         self.commit = commit
         self.welcome = welcome
+        self._floor = floor
         self._silent = silent
         self._members_of = members_of
         self._sets: list[tuple[int, frozenset[bytes]]] = [(-1, initial), *changes]
@@ -195,12 +144,16 @@ class BrokerCore:
         self._votes: set[bytes] = set()
         self._pre = False
         self._heard = -1e9
+        self._pause = 0.0
+        self._awake = now
+        self._shunned = b""
+        self._shunned_until = -1e9
         self._ready = Ready()
         self._vote_dirty = False
         self._deadline = 0.0
         self._wait(now)
-        if term == 0 and log.length == 0:
-            # a stream that was only just made has no leader who could be disturbed
+        if (term == 0 and log.length == 0) or log.length == floor > 0:
+            # a stream that was only just made, or ordered anew, has no leader to be disturbed
             self._deadline = now + FIRST_ELECTION * (1 + 3 * jitter())
 
     # --- what the shell asks -----------------------------------------------------------------
@@ -278,13 +231,15 @@ class BrokerCore:
             if not self._is_heard(now):
                 self._follow(self.term, b"", now)
             else:
+                quiet = self._is_quiet(now)
+                self._pause = QUIET_BEAT if quiet else 0.0
                 for node_id, peer in self._peers.items():
                     if now - peer.sent >= RESEND and (peer.under_way or peer.probing):
                         peer.next, peer.under_way, peer.probing = peer.match, 0, True
                     self._send(node_id, peer, now, beat=True)
-                self._deadline = now + HEARTBEAT
+                self._deadline = now + (QUIET_BEAT if quiet else HEARTBEAT)
             return
-        if self._silent or self.me not in self.involved:
+        if self._silent or self.log.length < self._floor or self.me not in self.involved:
             self._wait(now)
             return
         self._campaign(now, pre=True)
@@ -302,6 +257,7 @@ class BrokerCore:
         if self.role is not Role.LEADER or (members is not None and not self.may_become(members)):
             raise RuntimeError("this broker cannot take the entry now")
         place = self.log.length
+        self._rouse(now)
         self._push(self.term, raw, now)
         return place
 
@@ -309,6 +265,35 @@ class BrokerCore:
         """Send what followers do not have; called once after some proposals."""
         for node_id, peer in self._peers.items():
             self._send(node_id, peer, now)
+
+    def doubt(self, leader: bytes, now: float) -> None:
+        """Somebody cannot reach the leader: look whether it is there, and replace it if not."""
+        if self.role is not Role.FOLLOWER or self.leader != leader or not self._pause:
+            return
+        self._pause = 0.0
+        self._wait(now)
+        self._ready.after.append((leader, Appended(self.term, False, self.log.length)))
+
+    def shun(self, leader: bytes, now: float) -> bool:
+        """Somebody found that a leader does not tell the truth: do without it for a while.
+
+        An election at any time is safe, so nothing has to be proven; to keep it rare, one broker
+        at a time is shunned.
+
+        Returns:
+            Whether it is shunned now.
+        """
+        if now < self._shunned_until and self._shunned != leader:
+            return False
+        if now >= self._shunned_until:
+            self._shunned, self._shunned_until = leader, now + SHUN
+            if leader == self.me and self.role is Role.LEADER:
+                self._follow(self.term, b"", now)
+            elif self.role is Role.FOLLOWER and self.leader == leader:
+                self._follow(self.term, b"", now)
+                self._heard = -1e9
+                self._deadline = now + FIRST_ELECTION * (1 + 3 * self._jitter())
+        return True
 
     def receive(self, sender: bytes, message: Message, now: float) -> None:
         """Take a message of another broker.
@@ -319,6 +304,8 @@ class BrokerCore:
         if sender == self.me:
             return
         if sender not in self.involved and sender not in self.welcome:
+            return
+        if self._is_shunned(sender, now) and isinstance(message, Vote | Append):
             return
         match message:
             case Vote():
@@ -358,7 +345,8 @@ class BrokerCore:
         if self._silent:
             return
         newer = (vote.last_term, vote.length) >= (self._last_term(), self.log.length)
-        hears_leader = self.role is Role.LEADER or now - self._heard < ELECTION
+        newer = newer and vote.length >= self._floor
+        hears_leader = self.role is Role.LEADER or now - self._heard < ELECTION + self._pause
         if vote.pre:
             granted = newer and vote.term > self.term and not hears_leader
             answer = Voted(vote.term if granted else self.term, granted, True)
@@ -390,6 +378,7 @@ class BrokerCore:
         self.role = Role.LEADER
         self.leader = self.me
         self._peers = {}
+        self._rouse(now)
         self._meet(now)
         if self.commit < self.log.length:
             # entries of earlier terms count as committed only behind one of this term
@@ -410,8 +399,24 @@ class BrokerCore:
         self._wait(now)
 
     def _is_heard(self, now: float) -> bool:
-        alive = {n for n, peer in self._peers.items() if now - peer.heard < 2 * ELECTION}
+        since = 2 * ELECTION + self._pause
+        alive = {n for n, peer in self._peers.items() if now - max(peer.heard, self._awake) < since}
         return self._enough(alive | {self.me})
+
+    def _is_quiet(self, now: float) -> bool:
+        return (
+            now - self._awake >= QUIET_AFTER
+            and self.commit == self.log.length
+            and all(peer.match == self.log.length for peer in self._peers.values())
+        )
+
+    def _rouse(self, now: float) -> None:
+        """Something happens: speak often again."""
+        self._awake, self._pause = now, 0.0
+        self._deadline = min(self._deadline, now + HEARTBEAT)
+
+    def _is_shunned(self, node_id: bytes, now: float) -> bool:
+        return node_id == self._shunned and now < self._shunned_until
 
     # --- replication -------------------------------------------------------------------------
 
@@ -430,7 +435,7 @@ class BrokerCore:
         self, node_id: bytes, peer: Peer, entries: list[tuple[int, bytes]], now: float
     ) -> None:
         before = self.log.term_at(peer.next - 1)
-        message = Append(self.term, peer.next, before, entries, self.commit)
+        message = Append(self.term, peer.next, before, entries, self.commit, int(self._pause))
         if entries or not peer.under_way:
             peer.sent = now
         self._ready.now.append((node_id, message))
@@ -441,6 +446,7 @@ class BrokerCore:
             return
         if message.term == self.term and self.role is Role.LEADER:
             raise Misbehaviour("two brokers lead one term")
+        self._pause = float(message.pause)
         self._follow(message.term, sender, now)
         self._heard = now
         start = message.start
@@ -465,7 +471,9 @@ class BrokerCore:
             self.log.append(term, raw)
             place += 1
         self.commit = max(self.commit, min(message.commit, place))
-        self._silent = self._silent and place < message.commit
+        self._silent = self._silent and place < max(message.commit, self._floor)
+        if self.settled and not self._silent and self.me in self.brokers and place >= self._floor:
+            self.welcome = frozenset()  # the log names everybody who has a say
         self._ready.after.append((sender, Appended(self.term, True, place)))
 
     def _before(self, start: int) -> int:
@@ -496,8 +504,9 @@ class BrokerCore:
             # nothing may count that it is not known to have
             peer.match = min(peer.match, answer.length)
             peer.next, peer.under_way, peer.probing = answer.length, 0, True
+            self._rouse(now)
         if self.role is Role.LEADER:
-            self._send(sender, peer, now)
+            self._send(sender, peer, now, beat=not answer.fits)
 
     def _advance(self, now: float) -> None:
         """Count what a majority has, and take up a change of brokers that got through."""
@@ -527,7 +536,7 @@ class BrokerCore:
         self._meet(now)
 
     def _note(self, place: int, raw: bytes) -> None:
-        members = self._members_of(raw)
+        members = self._members_of(raw) if place >= self._floor else None
         if members is not None:
             self._sets.append((place, members))
 
@@ -565,4 +574,5 @@ class BrokerCore:
         return self.log.term_at(self.log.length - 1)
 
     def _wait(self, now: float) -> None:
-        self._deadline = now + ELECTION * (1 + self._jitter())
+        pause = 1.5 * self._pause if self.leader else 0.0
+        self._deadline = now + pause + ELECTION * (1 + self._jitter())

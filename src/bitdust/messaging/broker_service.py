@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import deque
 from collections.abc import Coroutine
 from typing import Any, Final
 
 import apsw
-import msgspec
 import structlog
 
 from bitdust.clock import Clock, Random
@@ -26,6 +24,7 @@ from bitdust.errors import (
     NotFound,
     QuotaExceeded,
 )
+from bitdust.messaging.broker_outbox import BrokerOutbox
 from bitdust.messaging.broker_rules import Epoch, encode_epochs, may_hire
 from bitdust.messaging.broker_store import BrokerStore, Row, write_stream
 from bitdust.messaging.broker_stream import Attachment, HostedStream
@@ -37,35 +36,33 @@ from bitdust.messaging.group_wire import (
     MAX_APPENDS,
     MAX_MEMBERS,
     MAX_TALK,
-    MAX_TALKED,
+    OBJECT,
     PUSH,
     READ,
     TALK,
     Append,
     Attach,
     Hire,
+    Object,
     Pushed,
     Read,
     Taken,
-    Talk,
     decode_entries,
     decode_talk,
 )
 from bitdust.network import Call, Reply
 
-TICK: Final = 0.1
-TALK_TIMEOUT: Final = 5.0
-TALK_PAUSE: Final = 0.5
-"""Seconds before a broker that could not be reached is tried again."""
+TICK: Final = 0.05
+"""Seconds between two looks at what is due, at least."""
+SWEEP: Final = 60.0
+"""Seconds between two looks at what is not used any more."""
 PUSH_TIMEOUT: Final = 20.0
 APPEND_TIMEOUT: Final = 10.0
-ATTACHED_FOR: Final = 90.0
+ATTACHED_FOR: Final = 600.0
 """Seconds after which a member that does not come again is forgotten."""
 MAX_ATTACHED: Final = MAX_MEMBERS + 200
 MAX_PER_NODE: Final = 64
 """Streams that one node may have kept here."""
-MAX_OUTBOX: Final = 16 << 20
-"""Bytes that wait for one other broker; more is dropped, and sent again by the leader."""
 MAX_APPEND_BODY: Final = 4 << 20
 UNUSED_FOR: Final = 180 * 86400.0
 """Seconds after which a stream that nobody reads or writes is dropped."""
@@ -73,15 +70,6 @@ LEFT_FOR: Final = 3600.0
 """Seconds for which a broker that was replaced keeps its copy."""
 
 log = structlog.get_logger(component="broker")
-
-
-class _Outbox:
-    """What waits for one other broker."""
-
-    def __init__(self) -> None:
-        self.waiting: deque[bytes] = deque()
-        self.size = 0
-        self.task: asyncio.Task[None] | None = None
 
 
 class BrokerService:
@@ -114,14 +102,15 @@ class BrokerService:
         self._me = me
         self._clock = clock
         self._random = random
-        self._introduce = introduce
         self.max_streams = max_streams
         self.quota = quota
         self.streams: dict[bytes, HostedStream] = {}
         self._dirty: dict[bytes, HostedStream] = {}
         self._wake = asyncio.Event()
         self._hosting = asyncio.Event()
-        self._outboxes: dict[bytes, _Outbox] = {}
+        self._outbox = BrokerOutbox(port, clock, introduce)
+        self._planned = 0.0
+        self._replan = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._hiring = asyncio.Lock()
         self._swept = 0.0
@@ -135,6 +124,7 @@ class BrokerService:
         self._port.handle(APPEND, self._on_append)
         self._port.handle(READ, self._on_read)
         self._port.handle(TALK, self._on_talk)
+        self._port.handle(OBJECT, self._on_object)
         self._own(self._flush())
         self._own(self._ticks())
 
@@ -144,6 +134,7 @@ class BrokerService:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._outbox.stop()
         for hosted in self.streams.values():
             hosted.close()
         self.streams.clear()
@@ -166,6 +157,7 @@ class BrokerService:
             fresh=fresh,
         )
         self._hosting.set()
+        self._replan.set()
         return hosted
 
     # --- the disk ----------------------------------------------------------------------------
@@ -174,12 +166,14 @@ class BrokerService:
         """Something happened in a stream: send what may go, let the rest be written."""
         ready = hosted.core.take()
         for node_id, message in ready.now:
-            self._say(hosted, node_id, message)
+            self._outbox.say(hosted.stream, node_id, hosted.known.get(node_id, ""), message)
         hosted.pending.append(ready)
         if hosted.settle():
             self._push(hosted)
         self._dirty[hosted.stream] = hosted
         self._wake.set()
+        if hosted.core.deadline < self._planned:
+            self._replan.set()
 
     async def _flush(self) -> None:
         while True:
@@ -214,7 +208,9 @@ class BrokerService:
                 for ready in pending:
                     hosted.core.flushed(ready.mark, now)
                     for node_id, message in ready.after:
-                        self._say(hosted, node_id, message)
+                        self._outbox.say(
+                            hosted.stream, node_id, hosted.known.get(node_id, ""), message
+                        )
                 hosted.log.forget(hosted.settled)
                 if hosted.core.take_is_due():
                     self._touch(hosted)
@@ -235,17 +231,24 @@ class BrokerService:
                 await self._clock.sleep(2.0)
 
     async def _ticks(self) -> None:
+        """Sleep until something is due in some stream."""
         while True:
             if not self.streams:  # a node without streams has nothing to wake up for
                 self._hosting.clear()
                 await self._hosting.wait()
-            await self._clock.sleep(TICK)
+            now = self._clock.monotonic()
+            due = min((h.core.deadline for h in self.streams.values()), default=now)
+            self._planned = max(min(due, self._swept + SWEEP), now + TICK)
+            self._replan.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._planned - now):
+                    await self._replan.wait()
             now = self._clock.monotonic()
             for hosted in list(self.streams.values()):
                 if now >= hosted.core.deadline:
                     hosted.core.tick(now)
                     self._touch(hosted)
-            if now - self._swept > 10.0:
+            if now - self._swept >= SWEEP:
                 self._swept = now
                 await self._sweep(now)
 
@@ -268,49 +271,6 @@ class BrokerService:
                 await self._store.drop(hosted.no)
 
     # --- other brokers -----------------------------------------------------------------------
-
-    def _say(self, hosted: HostedStream, node_id: bytes, message: Any) -> None:
-        raw = msgspec.msgpack.encode(Talk(hosted.stream, message))
-        outbox = self._outboxes.get(node_id)
-        if outbox is None:
-            outbox = self._outboxes[node_id] = _Outbox()
-        if outbox.size + len(raw) > MAX_OUTBOX:
-            return
-        outbox.waiting.append(raw)
-        outbox.size += len(raw)
-        if outbox.task is None:
-            idurl = hosted.known.get(node_id, "")
-            outbox.task = self._own(self._deliver(node_id, idurl, outbox))
-
-    async def _deliver(self, node_id: bytes, idurl: str, outbox: _Outbox) -> None:
-        try:
-            while outbox.waiting:
-                batch: list[msgspec.Raw] = []
-                size = 0
-                while outbox.waiting and len(batch) < MAX_TALKED and size < MAX_TALK // 2:
-                    raw = outbox.waiting.popleft()
-                    size += len(raw)
-                    batch.append(msgspec.Raw(raw))
-                outbox.size -= size
-                try:
-                    await self._send(node_id, idurl, msgspec.msgpack.encode(batch))
-                except (BitdustError, ValueError) as exc:
-                    log.debug("another broker is not reached", reason=str(exc))
-                    outbox.waiting.clear()
-                    outbox.size = 0
-                    await self._clock.sleep(TALK_PAUSE)
-                    outbox.waiting.clear()
-                    outbox.size = 0
-        finally:
-            outbox.task = None
-            if not outbox.waiting and self._outboxes.get(node_id) is outbox:
-                del self._outboxes[node_id]
-
-    async def _send(self, node_id: bytes, idurl: str, body: bytes) -> None:
-        if idurl:
-            await self._introduce(node_id, idurl)
-        response = await self._port.request(node_id, TALK, body=body, timeout=TALK_TIMEOUT)
-        response.close()
 
     async def _on_talk(self, call: Call) -> Reply:
         for talk in decode_talk(await call.read(MAX_TALK)):
@@ -412,6 +372,20 @@ class BrokerService:
         if page is None:
             return Reply(hosted.state(attached.epoch, ask.start))
         return Reply(*page)
+
+    async def _on_object(self, call: Call) -> Reply:
+        ask = call.decode(Object)
+        hosted = self._hosted(ask.stream)
+        attached = self._attached(hosted, call.peer)
+        now = self._clock.monotonic()
+        if ask.lies:
+            if not hosted.core.shun(ask.leader, now):
+                raise Busy("another broker of the group was objected to a short while ago")
+            log.warning("a member objects to the broker that leads", leader=ask.leader.hex())
+        else:
+            hosted.core.doubt(ask.leader, now)
+        self._touch(hosted)
+        return Reply(hosted.state(attached.epoch))
 
     def _hosted(self, stream: bytes) -> HostedStream:
         hosted = self.streams.get(stream)

@@ -13,7 +13,7 @@ import msgspec
 from blake3 import blake3
 
 from bitdust.errors import FormatError
-from bitdust.messaging.broker_core import MAX_BROKERS, MAX_ENTRY, Message
+from bitdust.messaging.broker_talk import MAX_BROKERS, MAX_ENTRY, Message
 
 T = TypeVar("T")
 
@@ -23,6 +23,7 @@ APPEND: Final = "group.append"
 READ: Final = "group.read"
 PUSH: Final = "group.push"
 TALK: Final = "group.talk"
+OBJECT: Final = "group.object"
 
 MAX_MEMBERS: Final = 1000
 MAX_EPOCHS: Final = 1024
@@ -288,6 +289,20 @@ class Taken(msgspec.Struct, frozen=True):
     places: Annotated[list[Number], msgspec.Meta(max_length=MAX_APPENDS)]
     reason: Annotated[str, msgspec.Meta(max_length=32)] = ""
     state: Attached | None = None
+
+
+class Object(msgspec.Struct, frozen=True):
+    """Arguments of ``group.object``: a member cannot go on with the broker that leads.
+
+    Args:
+        stream: its id.
+        leader: node id of the broker.
+        lies: it does not tell the truth, so another one shall lead; else it is only not reached.
+    """
+
+    stream: Bytes32
+    leader: Bytes32
+    lies: bool
 
 
 class Read(msgspec.Struct, frozen=True):

@@ -14,7 +14,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from bitdust.messaging.broker_core import BrokerCore, Message, Role
+from bitdust.messaging.broker_core import BrokerCore, Role
+from bitdust.messaging.broker_talk import Message
 
 NODES = [bytes([n]) * 32 for n in range(4)]
 FIRST = frozenset(NODES[:3])

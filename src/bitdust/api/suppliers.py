@@ -14,6 +14,7 @@ from bitdust.ids import GlobalID
 
 if TYPE_CHECKING:
     from bitdust.api.node import Node
+    from bitdust.identity import IdentityDocument
 
 MAX_POSITION = 63
 _NO_CUSTOMER = "list them with `bitdust customer list`"
@@ -165,8 +166,18 @@ async def suppliers_dht_lookup(
 
     Source: BitDust API, third generation, suppliers_dht_lookup.
     """
-    idurl = str(customer_id.idurl) if customer_id and customer_id != node.global_id else None
-    found = await node.require_customer().dht_lookup(idurl)
+    # the command line, which needs the declarations alone, does without the DHT
+    from bitdust.supply import published_suppliers
+
+    if customer_id is None or customer_id == node.global_id:
+        found = await node.require_customer().dht_lookup(None)
+    else:
+        idurl = str(customer_id.idurl)
+
+        async def find(_: str) -> IdentityDocument:
+            return await node.find_person(str(customer_id))
+
+        found = await published_suppliers(node.require_dht(), find, idurl)
     if found is None:
         raise NotFound(f"{customer_id or node.global_id} has published no suppliers in the DHT")
     return found

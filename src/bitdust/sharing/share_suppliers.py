@@ -38,6 +38,14 @@ class OwnSuppliers:
         """See ``Suppliers``."""
         return self._suppliers.n
 
+    @property
+    def published(self) -> int:
+        """See ``Suppliers``."""
+        return self._suppliers.published
+
+    async def shrink(self) -> None:
+        """Nothing: the own files decide."""
+
     def positions(self) -> list[NodeID | None]:
         """See ``Suppliers``."""
         return self._suppliers.positions()
@@ -93,6 +101,14 @@ class ForeignSuppliers:
     def n(self) -> int:
         """See ``Suppliers``."""
         return self._family.n
+
+    @property
+    def published(self) -> int:
+        """See ``Suppliers``."""
+        return self._family.n
+
+    async def shrink(self) -> None:
+        """Nothing: they are the customer's."""
 
     def positions(self) -> list[NodeID | None]:
         """See ``Suppliers``."""

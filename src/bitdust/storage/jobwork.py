@@ -18,6 +18,7 @@ from bitdust.pool import in_pool
 from bitdust.storage.catalog.catalog import Catalog, Transaction
 from bitdust.storage.catalog.schema import CatalogBusy
 from bitdust.storage.catalog.types import JobState, Progress, Version, VersionState, VersionStats
+from bitdust.storage.formats.erasure import ecc_map, fragments_needed
 from bitdust.storage.formats.repair import acknowledgements_needed, may_vanish
 from bitdust.storage.jobs import Job
 from bitdust.storage.ports import Suppliers
@@ -72,10 +73,10 @@ class JobWork:
         raise NotImplementedError
 
     def _online(self) -> int:
-        """How many suppliers can be asked now."""
+        """How many suppliers can be asked now to take new data."""
         return sum(
             node is not None and self.suppliers.online(position)
-            for position, node in enumerate(self.suppliers.positions())
+            for position, node in enumerate(self.suppliers.positions()[: self.suppliers.n])
         )
 
     def _mark_job(self, job: Job, state: JobState, error: str = "") -> None:
@@ -134,6 +135,7 @@ class JobWork:
         item = int(job.options["item"])
         local = Path(job.local)
         n = self.suppliers.n
+        job.eccmap = ecc_map(n)
         self._refuse_too_few(n)
         self.events.publish("backup-started", remote_path=str(job.remote), job_id=job.id)
         async with self._job_row(job):
@@ -247,15 +249,22 @@ class JobWork:
                 self._committed(tx, seq, job)
                 # in one with the version: a job that is taken up again must not make it twice
                 tx.update_job(job.id, updated=now, state=JobState.DONE)
-            if acks == n and parts.catalog.blocks_needing_repair(1):
+            known = parts.catalog
+            mixed = known.blocks_coded_otherwise(n, limit=1)
+            if mixed or (acks == n and known.blocks_needing_repair(1)):
                 # blocks of earlier versions, which were not sent again, may lack fragments
-                health = parts.catalog.health(item, seq)
-                if health.stored < health.fragments:
-                    acks = min(acks, health.weakest)
+                health = known.health(item, seq)
+                if health.blocks and (mixed or health.stored < health.fragments):
+                    margin = may_vanish(health.weakest, health.weakest_of)
+                    acks = min(acks, fragments_needed(n) + margin)
             return seq, acks
 
         seq, acks = await in_pool(self.pool, commit)
-        _, journal_acks = await parts.journal.flush(n)
+        journal_n = parts.care.journal_number
+        _, journal_acks = await parts.journal.flush(journal_n)
+        if journal_n != n:
+            # as many more may vanish as of the journal, which is spread over others yet
+            journal_acks = min(n, fragments_needed(n) + may_vanish(journal_acks, journal_n))
         acks = min(acks, journal_acks)
         if acks < sender.min_acks:
 

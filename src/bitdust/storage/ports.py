@@ -15,7 +15,12 @@ class Suppliers(Protocol):
 
     @property
     def n(self) -> int:
-        """How many there shall be."""
+        """How many new data is spread over."""
+        ...
+
+    @property
+    def published(self) -> int:
+        """How many there are; more than ``n`` while some are to leave, until ``shrink``."""
         ...
 
     def positions(self) -> list[NodeID | None]:
@@ -32,6 +37,10 @@ class Suppliers(Protocol):
 
     async def dismiss(self, node: NodeID) -> None:
         """Nothing more is wanted from a former supplier."""
+        ...
+
+    async def shrink(self) -> None:
+        """Let those go that are too many: what they keep lies with the others as well."""
         ...
 
 

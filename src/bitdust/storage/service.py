@@ -42,6 +42,7 @@ from bitdust.storage.upkeep.compacting import Compactor
 from bitdust.storage.upkeep.envelope import PLAIN, Envelope
 from bitdust.storage.upkeep.inspection import Inspector
 from bitdust.storage.upkeep.journalsync import JournalSync
+from bitdust.storage.upkeep.recoding import Recoder
 from bitdust.storage.upkeep.recovery import Recovery
 from bitdust.storage.upkeep.sweeping import Sweeper
 
@@ -193,7 +194,17 @@ class Storage(JobWork):
             self.suppliers,
             self.events,
             self.pool,
-            lambda: self.suppliers.n,
+            Recoder(
+                catalog,
+                blocks,
+                fetcher,
+                spreader,
+                self._block_kek,
+                self.clock,
+                self._random,
+                self.pool,
+            ),
+            lambda n: any(job.eccmap != ecc_map(n) for job in self.uploads.running()),
             self.rules,
         )
         inspector = Inspector(
@@ -301,6 +312,17 @@ class Storage(JobWork):
     def _derive(ref: int, key: Secret) -> OwnerKey:
         return OwnerKey(ref, key.derive(BLOCK_KEK), key.derive(_CHUNK_KEY))
 
+    def _block_kek(self, ref: int) -> bytes:
+        """What locks the keys of the blocks of a key. Blocks.
+
+        Raises:
+            KeyProblem, NotFound: this node has no such private key.
+        """
+        refs = {ref: key_id for key_id, ref in self.parts.catalog.keys().items()}
+        if ref not in refs:
+            raise NotFound("the catalog has no such key")
+        return self._keys.private(KeyID.parse(refs[ref])).derive(BLOCK_KEK)
+
     async def owner_key(self, key_id: KeyID) -> OwnerKey:
         """What uploads and downloads need of a key, which is entered if the catalog has none.
 
@@ -347,7 +369,9 @@ class Storage(JobWork):
             self._parts.care.wake()
 
     def _on_event(self, event: Event) -> None:
-        if event.event_id in ("supplier-connected", "supplier-modified"):
+        if event.event_id == "suppliers-number-changed":
+            self._wake_care()
+        elif event.event_id in ("supplier-connected", "supplier-modified"):
             if self._parts is not None:
                 for node in self.suppliers.positions():
                     if node is not None:

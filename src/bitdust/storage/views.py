@@ -57,7 +57,12 @@ def version_view(
         view["max_block"] = health.blocks - 1
         view["weak_block"] = UNKNOWN_SIZE if health.weak_block is None else health.weak_block
         view["delivered"] = percent(health.stored, health.fragments)
-        view["reliable"] = percent(health.weakest, n) if health.blocks else "100%"
+        if health.blocks:
+            n, weakest = health.weakest_of, health.weakest
+            view["eccmap"] = ecc_map(n)
+            view["suppliers_acknowledged"] = weakest
+            view["may_vanish"] = max(0, may_vanish(weakest, n))
+        view["reliable"] = percent(weakest, n) if health.blocks else "100%"
         view["suppliers"] = [
             {"fragments": count, "stored": percent(count, health.blocks)}
             for count in health.by_position

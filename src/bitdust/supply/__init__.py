@@ -26,6 +26,7 @@ from bitdust.supply.index import ObjectRow, ObjectState
 from bitdust.supply.messages import Entry, Refusal
 from bitdust.supply.names import MAX_NAME, check_object_name
 from bitdust.supply.ports import NetworkPort
+from bitdust.supply.publishing import published_suppliers
 from bitdust.supply.quota import Usage
 from bitdust.supply.reconcile import Reconciled
 from bitdust.supply.rules import Rates, Terms
@@ -69,6 +70,7 @@ __all__ = [
     "give_charter",
     "granted_bytes",
     "percent_text",
+    "published_suppliers",
     "share_prefix",
     "size_text",
     "verify_charter",

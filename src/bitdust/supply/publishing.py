@@ -11,7 +11,6 @@ import structlog
 from bitdust.clock import Clock, Random
 from bitdust.dht import LAYER_COMMON, SUPPLIERS, Dht, owner_dht_key
 from bitdust.errors import BitdustError, NotFound
-from bitdust.identity import IdentityDocument
 from bitdust.pool import in_pool
 from bitdust.supply import messages as m
 from bitdust.supply.client import refusals
@@ -200,23 +199,43 @@ class Publisher:
     async def lookup(self, customer_idurl: str | None) -> dict[str, Any] | None:
         """See ``CustomerService.dht_lookup``."""
         mine = str(self._document().idurl)
-        idurl = customer_idurl or mine
-        own = idurl == mine
-        document = self._document() if own else await self._foreign(idurl)
-        owner = owner_dht_key(self._key) if own else document.dht_key
-        # whoever moved publishes under the new address, after a while
-        for place in dict.fromkeys((str(document.idurl), idurl)):
-            result = await self._dht.get_value(
-                record_key(place), record_type=SUPPLIERS, layer=LAYER_COMMON, owner_dht_key=owner
-            )
-            if result.found:
-                return {name: result.value.get(name) for name in _VIEW}
-        return None
-
-    async def _foreign(self, idurl: str) -> IdentityDocument:
+        if customer_idurl in (None, mine):
+            return await _published(self._dht, mine, mine, owner_dht_key(self._key))
+        assert customer_idurl is not None
         if self._find_document is None:
-            raise NotFound(f"the identity of {idurl[:200]} is not known")
-        document = await self._find_document(idurl)
-        if not document.dht_key:
-            raise NotFound(f"{idurl[:200]} publishes nothing on the DHT")
-        return document
+            raise NotFound(f"the identity of {customer_idurl[:200]} is not known")
+        return await published_suppliers(self._dht, self._find_document, customer_idurl)
+
+
+async def published_suppliers(
+    dht: Dht, find_document: DocumentFinder, customer_idurl: str
+) -> dict[str, Any] | None:
+    """The suppliers that another customer published on the DHT.
+
+    Args:
+        dht: where.
+        find_document: finds identity documents by IDURL.
+        customer_idurl: whose.
+
+    Returns:
+        The record, None when there is none.
+
+    Raises:
+        NotFound: that customer's identity cannot be found, so nothing could be believed.
+        FormatError, DhtError: what stands there is no such record, or only parts of one.
+    """
+    document = await find_document(customer_idurl)
+    if not document.dht_key:
+        raise NotFound(f"{customer_idurl[:200]} publishes nothing on the DHT")
+    return await _published(dht, str(document.idurl), customer_idurl, document.dht_key)
+
+
+async def _published(dht: Dht, now: str, before: str, owner: bytes) -> dict[str, Any] | None:
+    # whoever moved publishes under the new address, after a while
+    for place in dict.fromkeys((now, before)):
+        result = await dht.get_value(
+            record_key(place), record_type=SUPPLIERS, layer=LAYER_COMMON, owner_dht_key=owner
+        )
+        if result.found:
+            return {name: result.value.get(name) for name in _VIEW}
+    return None

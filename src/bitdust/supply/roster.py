@@ -71,18 +71,27 @@ class Roster:
     """The suppliers of this customer by position.
 
     Args:
-        n: how many there shall be, one of ``NUMBERS``.
+        n: how many there are by the published family, one of ``NUMBERS``.
+
+    ``target`` is how many there shall be. While it is larger, those hired for the further positions
+    wait among ``places``; while it is smaller, the last positions are kept until nothing is left
+    with them.
     """
 
     def __init__(self, n: int) -> None:
         self.n = n
+        self.target = n
         self.places: dict[int, Place] = {}
         self.retired: list[Place] = []
         self.family: Family | None = None
 
     def missing(self) -> list[int]:
-        """Positions without a supplier."""
-        return [position for position in range(self.n) if position not in self.places]
+        """Positions without a supplier that shall have one."""
+        return [position for position in range(self.target) if position not in self.places]
+
+    def n_at(self, position: int) -> int:
+        """Number of suppliers that the contract for a position speaks of."""
+        return self.n if position < self.n else self.target
 
     def nodes(self) -> set[NodeID]:
         """Node ids of all suppliers."""
@@ -94,7 +103,9 @@ class Roster:
 
     def members(self) -> dict[int, tuple[NodeID, str]]:
         """What the family says: position -> (node id, IDURL)."""
-        return {pos: (place.node, place.idurl) for pos, place in self.places.items()}
+        return {
+            pos: (place.node, place.idurl) for pos, place in self.places.items() if pos < self.n
+        }
 
     def family_is_current(self, customer_idurl: str) -> bool:
         """Whether the signed family says what is so."""
@@ -111,6 +122,30 @@ class Roster:
         self.retired = [old for old in self.retired if old.node != place.node]
         self.retired.append(place)
         del self.retired[:-MAX_RETIRED]
+
+    def grow(self) -> bool:
+        """Take in those hired for further positions once all are; whether it came to that."""
+        if self.target <= self.n or self.missing():
+            return False
+        self.n = self.target
+        return True
+
+    def give_up(self) -> list[Place]:
+        """Let those go who were hired for a larger number that is not wanted any more."""
+        spare = [place for pos, place in self.places.items() if pos >= max(self.n, self.target)]
+        for place in spare:
+            del self.places[place.position]
+            self.retire(place)
+        return spare
+
+    def shrink(self) -> list[Place]:
+        """Let the positions beyond ``target`` go; those who held them are former suppliers now."""
+        gone = [place for pos, place in sorted(self.places.items()) if pos >= self.target]
+        for place in gone:
+            del self.places[place.position]
+            self.retire(place)
+        self.n = self.target
+        return gone
 
     # --- disk -----------------------------------------------------------------------------------
 

@@ -26,6 +26,8 @@ def supplier_rows(
     """
     rows = []
     for position, place in sorted(roster.places.items()):
+        if position >= roster.n:
+            break  # hired for a larger number, which is not reached yet
         status = network.status(place.node)
         online = is_online(network, place.node)
         contract = place.terms()

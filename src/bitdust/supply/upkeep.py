@@ -67,7 +67,10 @@ class Upkeep:
             Whether anything changed.
         """
         changed = await asyncio.gather(
-            *(self._look_after(place, roster.n, granted, term) for place in roster.places.values()),
+            *(
+                self._look_after(place, roster.n_at(place.position), granted, term)
+                for place in roster.places.values()
+            ),
             *(self._end(place) for place in roster.retired if place.dismissed),
         )
         before = len(roster.retired)

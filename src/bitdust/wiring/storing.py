@@ -11,6 +11,7 @@ from bitdust.contacts import KEYS_BACK
 from bitdust.dht import LAYER_SUPPLIERS, layer_topic
 from bitdust.errors import BitdustError, TooFewSuppliers
 from bitdust.events import Event, EventScope
+from bitdust.pool import in_pool
 from bitdust.services import ServicePort
 from bitdust.storage import Files, KeySafe, Storage
 from bitdust.supply import CustomerService, FragmentStore, SupplierService
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 FRESH_START_AFTER = 20
 """Rounds in which suppliers exist but none keeps anything of a recovered key, before new ones are
 hired."""
+NUMBER = "services/customer/suppliers-number"
 RECOVERING = "recovering"
 """File below ``metadata/`` that stands there until the suppliers of a recovered key were found."""
 
@@ -105,7 +107,7 @@ class CustomerPart(NodePart):
             node.clock,
             node.random,
             self._events,
-            node.settings.get_int("services/customer/suppliers-number"),
+            node.settings.get_int(NUMBER),
             node.settings.get_int("services/customer/needed-space"),
             self.path,
             node.pool,
@@ -131,6 +133,7 @@ class EmployerPart(NodePart):
         else:
             await customer.start()
         self._follow("services/customer/needed-space", customer.set_needed)
+        self._follow(NUMBER, customer.set_number)
 
     async def stop(self) -> None:
         await self._end()
@@ -161,6 +164,8 @@ class EmployerPart(NodePart):
             except BitdustError as exc:
                 log.warning("suppliers not recovered yet", reason=exc.message)
             await node.clock.sleep(2.0)
+        # what the key had before is what is wanted, whatever a fresh machine is set to
+        await in_pool(node.pool, node.settings.set, NUMBER, customer.n)
         (node.home / "metadata" / RECOVERING).unlink(missing_ok=True)
         await customer.start()
 

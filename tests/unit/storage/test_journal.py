@@ -33,6 +33,7 @@ RECORDS: list[j.Record] = [
     ),
     j.FragmentsMarked([FragmentMark(1, 0, 2), FragmentMark(1, 1, 1, b"n" * 32, b"c")]),
     j.SupplierLost(b"n" * 32),
+    j.BlockRecoded(7, b"r" * 16, 4096, [j.StoredFragment(b"h" * 32, 1, b"n" * 32, b"c")] * 2),
     j.BlocksDropped(encode_numbers([1])),
     j.EntriesOpened(
         1,

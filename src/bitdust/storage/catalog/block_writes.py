@@ -13,6 +13,7 @@ from bitdust.storage.catalog.journal import (
     MAX_CHUNKS,
     MAX_ROWS,
     MAX_SUPPLIERS,
+    BlockRecoded,
     BlocksDropped,
     BlockStored,
     FragmentsMarked,
@@ -283,6 +284,55 @@ class BlockWrites(Sink, BlockReads):
             )
             self._journal(BlocksDropped(encode_numbers(found)))
         return self.unsettled_blocks(BlockState.DYING, limit=limit)
+
+    def recode_block(self, number: int, draft: int) -> None:
+        """Let a block be the one that was made of the same payload and has been sent.
+
+        Args:
+            number: a stored block of data; it keeps its number and its chunks.
+            draft: an open block without chunks; it becomes the former one, and is dying.
+
+        Raises:
+            NotInCatalog: no such block.
+            InvalidInput: they cannot stand for each other.
+        """
+        old, new = self.block(number), self.block(draft)
+        if (
+            (old.state, new.state) != (BlockState.STORED, BlockState.OPEN)
+            or old.kind != BlockKind.DATA
+            or (new.kind, new.key, new.payload) != (old.kind, old.key, old.payload)
+        ):
+            raise InvalidInput("that block cannot take the place of the other one")
+        former, made = self._fragments_of(number), self._fragments_of(draft)
+        # ids are unique, so the former one steps aside first
+        self.db.execute("UPDATE blocks SET id = zeroblob(16) WHERE number = ?", (draft,))
+        self._recode(BlockRecoded(number, new.id, new.fragment_size, made))
+        self.db.execute(
+            "UPDATE blocks SET id = ?, suppliers = ?, fragment_size = ?, state = 2"
+            " WHERE number = ?",
+            (old.id, old.suppliers, old.fragment_size, draft),
+        )
+        self.db.execute("DELETE FROM fragments WHERE block = ?", (draft,))
+        self._add_fragments(draft, former)
+        self._journal(BlockRecoded(number, new.id, new.fragment_size, made))
+
+    def _fragments_of(self, number: int) -> list[StoredFragment]:
+        return [
+            StoredFragment(row.hash, row.state, row.supplier, row.challenges)
+            for row in self.fragments(number)
+        ]
+
+    def _recode(self, record: BlockRecoded) -> None:
+        """A block spread anew, from a journal record."""
+        self.db.execute(
+            "UPDATE blocks SET id = ?, suppliers = ?, fragment_size = ?"
+            " WHERE number = ? AND kind = 1",
+            (record.id, len(record.fragments), record.fragment_size, record.number),
+        )
+        if self.db.changes() != 1:
+            raise NotInCatalog(f"the catalog has no block {record.number}")
+        self.db.execute("DELETE FROM fragments WHERE block = ?", (record.number,))
+        self._add_fragments(record.number, record.fragments)
 
     def abandon_blocks(self, job: int) -> list[int]:
         """Give up the blocks a job has open: they are dying from now on.

@@ -107,6 +107,18 @@ class BlockReads(Source):
                 )
             ]
 
+    def blocks_coded_otherwise(self, n: int, *, after: int = 0, limit: int = 100) -> list[BlockRow]:
+        """Data blocks above ``after`` that are not dying and not for ``n`` suppliers, rising."""
+        with self._using() as db:
+            return [
+                to_block(row)
+                for row in db.execute(
+                    f"SELECT {BLOCK_COLUMNS} FROM blocks b WHERE b.number > ? AND b.kind = 1"  # noqa: S608
+                    " AND b.state != 2 AND b.suppliers != ? ORDER BY b.number LIMIT ?",
+                    (after, n, limit),
+                )
+            ]
+
     def reclaimable(self, limit: int = 100, *, after: int = 0) -> list[int]:
         """Blocks above ``after`` that nothing refers to, rising; looks at all blocks.
 

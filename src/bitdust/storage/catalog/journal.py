@@ -142,6 +142,15 @@ class SupplierLost(msgspec.Struct, tag_field="t", tag="lost", frozen=True):
     supplier: Id32
 
 
+class BlockRecoded(msgspec.Struct, tag_field="t", tag="recode", frozen=True):
+    """A block was spread anew, over another number of suppliers; its payload is the same."""
+
+    number: Number
+    id: Id16
+    fragment_size: Number
+    fragments: Annotated[list[StoredFragment], msgspec.Meta(min_length=1, max_length=MAX_SUPPLIERS)]
+
+
 class BlocksDropped(msgspec.Struct, tag_field="t", tag="drop", frozen=True):
     """Blocks that nothing refers to; their fragments are being deleted."""
 
@@ -188,12 +197,13 @@ class VersionAdded(msgspec.Struct, tag_field="t", tag="version", frozen=True):
     stats: VersionStats
 
 
-class VersionMarked(msgspec.Struct, tag_field="t", tag="state", frozen=True):
-    """A version's new state."""
+class VersionMarked(msgspec.Struct, tag_field="t", tag="state", frozen=True, omit_defaults=True):
+    """A version's new state; ``suppliers`` 0 is as many as before."""
 
     seq: Number
     state: VersionState
     acks: Number
+    suppliers: Annotated[int, msgspec.Meta(ge=0, le=MAX_SUPPLIERS)] = 0
 
 
 class VersionDeleted(msgspec.Struct, tag_field="t", tag="forget", frozen=True):
@@ -265,6 +275,7 @@ Record = (
     | FragmentsMarked
     | SupplierLost
     | BlocksDropped
+    | BlockRecoded
     | EntriesOpened
     | EntriesClosed
     | VersionAdded

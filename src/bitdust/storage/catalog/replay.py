@@ -167,6 +167,8 @@ def _apply(tx: Transaction, record: j.Record) -> None:
             tx._supplier_lost(record.supplier)
         case j.BlocksDropped():
             tx._drop_blocks(record)
+        case j.BlockRecoded():
+            tx._recode(record)
         case j.EntriesOpened():
             tx._open_entries(record)
             _raise(tx, next_version=record.seq + 1)

@@ -306,9 +306,9 @@ class Totals(msgspec.Struct, frozen=True):
 class Health(msgspec.Struct, frozen=True):
     """How safe the blocks behind a version are.
 
-    ``fragments`` and ``stored`` count over all blocks; ``weakest`` is the fewest stored fragments
-    of any block, ``weak_block`` that block; ``by_position`` the stored fragments per supplier
-    position.
+    ``fragments`` and ``stored`` count over all blocks; ``weakest`` is how many fragments are stored
+    of the block nearest to being lost, ``weakest_of`` its number of suppliers, ``weak_block`` that
+    block; ``by_position`` the stored fragments per supplier position.
     """
 
     blocks: int
@@ -317,6 +317,7 @@ class Health(msgspec.Struct, frozen=True):
     weakest: int
     weak_block: int | None
     by_position: tuple[int, ...]
+    weakest_of: int = 0
 
 
 def raw_name(name: str) -> bytes:

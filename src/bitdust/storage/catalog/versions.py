@@ -175,21 +175,27 @@ class VersionReads(Source):
 class VersionWrites(CommitWrites, VersionReads):
     """Changes of versions that exist."""
 
-    def mark_version(self, seq: int, state: VersionState, acks: int) -> None:
+    def mark_version(self, seq: int, state: VersionState, acks: int, suppliers: int = 0) -> None:
         """Note how safe a version is now.
+
+        Args:
+            seq: which version.
+            state, acks: how it stands.
+            suppliers: how many it is spread over now, 0 for as many as before.
 
         Raises:
             NotInCatalog: no such version.
         """
-        record = VersionMarked(seq, state, acks)
+        record = VersionMarked(seq, state, acks, suppliers)
         if not self._mark_version(record):
             raise NotInCatalog(f"the catalog has no version {seq}")
         self._journal(record)
 
     def _mark_version(self, record: VersionMarked) -> bool:
         self.db.execute(
-            "UPDATE versions SET state = ?, acks = ? WHERE seq = ?",
-            (str(record.state), record.acks, record.seq),
+            "UPDATE versions SET state = ?1, acks = ?2,"
+            " suppliers = CASE ?3 WHEN 0 THEN suppliers ELSE ?3 END WHERE seq = ?4",
+            (str(record.state), record.acks, record.suppliers, record.seq),
         )
         return self.db.changes() == 1
 

@@ -14,6 +14,7 @@ from bitdust.storage.catalog.runs import decode_runs, merge_ranges
 from bitdust.storage.catalog.stage import to_version
 from bitdust.storage.catalog.types import Entry, Health, ListRow, Totals, Version, raw_name
 from bitdust.storage.catalog.versions import VersionReads, covering_versions, match_versions
+from bitdust.storage.formats.erasure import fragments_needed
 
 PAGE: Final = 1000
 VERSIONS_SHOWN: Final = 32
@@ -211,7 +212,8 @@ def _health(db: apsw.Connection, ranges: list[tuple[int, int]]) -> Health:
     seen: set[int] = set()
     positions: list[int] = []
     fragments = stored = 0
-    weakest: int | None = None
+    weakest = weakest_of = 0
+    margin: int | None = None
     weak_block = None
     # A range may begin inside of a block; the block that holds a number is the last one that begins
     # at or before it.
@@ -224,24 +226,27 @@ def _health(db: apsw.Connection, ranges: list[tuple[int, int]]) -> Health:
             if number in seen:
                 continue
             seen.add(number)
-            good = 0
+            good = n = 0
             for position, state in db.execute(
                 "SELECT position, state FROM fragments WHERE block = ?", (number,)
             ):
-                fragments += 1
+                n += 1
                 while len(positions) <= position:
                     positions.append(0)
                 if state == 1:
                     good += 1
                     positions[position] += 1
+            fragments += n
             stored += good
-            if weakest is None or good < weakest:
-                weakest, weak_block = good, number
+            if margin is None or good - fragments_needed(n) < margin:
+                margin = good - fragments_needed(n)
+                weakest, weakest_of, weak_block = good, n, number
     return Health(
         blocks=len(seen),
         fragments=fragments,
         stored=stored,
-        weakest=weakest or 0,
+        weakest=weakest,
         weak_block=weak_block,
         by_position=tuple(positions),
+        weakest_of=weakest_of,
     )

@@ -301,15 +301,19 @@ class BlockSender:
 
 def record_stored(catalog: Catalog, number: int, outcome: Outcome) -> None:
     """Note who keeps which fragment of a block, and that it is stored; on disk at return."""
-    marks = [
+    with catalog.transaction() as tx:
+        # marked first, so that the journal record of the block already says where they are
+        tx.mark_fragments(outcome_marks(number, outcome))
+        tx.block_stored(number)
+
+
+def outcome_marks(number: int, outcome: Outcome) -> list[FragmentMark]:
+    """Who keeps which fragment of a block."""
+    return [
         FragmentMark(number, position, FragmentState.STORED, supplier=node)
         for position, node in enumerate(outcome.suppliers)
         if node is not None
     ]
-    with catalog.transaction() as tx:
-        # marked first, so that the journal record of the block already says where they are
-        tx.mark_fragments(marks)
-        tx.block_stored(number)
 
 
 def data_name(block_id: bytes) -> str:

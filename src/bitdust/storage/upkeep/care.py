@@ -19,7 +19,9 @@ from bitdust.errors import (
     BitdustError,
     IntegrityError,
     NotInCatalog,
+    QuotaExceeded,
     ServiceOff,
+    TooFewSuppliers,
 )
 from bitdust.events import EventBus
 from bitdust.pool import in_pool
@@ -36,6 +38,7 @@ from bitdust.storage.catalog.types import (
 )
 from bitdust.storage.formats.erasure import fragments_needed
 from bitdust.storage.formats.fragment import rebuild_fragment
+from bitdust.storage.formats.repair import acknowledgements_needed
 from bitdust.storage.rules import StorageRules
 from bitdust.storage.transfer.fetch import BlockFetcher
 from bitdust.storage.transfer.spread import NodeID, ObjectClient
@@ -43,6 +46,7 @@ from bitdust.storage.upkeep.blockstore import BlockIndex
 from bitdust.storage.upkeep.compacting import Compactor
 from bitdust.storage.upkeep.journalsync import JournalSync
 from bitdust.storage.upkeep.moving import ChangingSuppliers, Mover
+from bitdust.storage.upkeep.recoding import Recoder
 from bitdust.storage.upkeep.recovery import NamedObject
 from bitdust.storage.upkeep.sweeping import Sweeper
 
@@ -50,6 +54,8 @@ EVERY = 60.0
 """Seconds between two looks without a reason."""
 BATCH = 100
 """Blocks taken at a time."""
+RECODED_AT_ONCE = 16
+"""Blocks spread anew before the space that they took before is given back."""
 MARKED_AT_ONCE = 500
 """Versions marked in one transaction."""
 PUT_TIMEOUT = 120.0
@@ -80,9 +86,11 @@ class Caretaker:
         fetcher: brings fragments.
         client: gives and deletes fragments.
         suppliers: who holds which position.
-        events: ``data-repaired`` and ``my-backup-index-synchronized`` are told there.
+        events: ``data-repaired``, ``data-recoded`` and ``my-backup-index-synchronized`` are told
+            there.
         pool: for the catalog and the erasure code.
-        number: of suppliers now.
+        recoder: spreads blocks anew when there are more or fewer suppliers.
+        busy: whether an upload runs that writes for another number of suppliers than given.
         rules: what may be done.
     """
 
@@ -98,7 +106,8 @@ class Caretaker:
         suppliers: ChangingSuppliers,
         events: EventBus,
         pool: Executor,
-        number: Callable[[], int],
+        recoder: Recoder,
+        busy: Callable[[int], bool],
         rules: StorageRules,
     ) -> None:
         self._rules = rules
@@ -112,7 +121,9 @@ class Caretaker:
         self._suppliers = suppliers
         self._events = events
         self._pool = pool
-        self._number = number
+        self._recoder = recoder
+        self._busy = busy
+        self._recoded_for = 0
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._turn = asyncio.Lock()
@@ -173,21 +184,89 @@ class Caretaker:
             if self._rules.keep_versions:
                 await in_pool(self._pool, self._thin_out, self._rules.keep_versions)
             await self._sweeper.run()
-            segments, _ = await self._journal.flush(self._number())
+            segments, _ = await self._journal.flush(self.journal_number)
+            recoded = 0
             if self._rules.repairing:
                 moved = await self._mover.run()
                 rebuilt = await self._repair()
             await self._settle()
-            segments += await self._compactor.run(self._number())
+            segments += await self._compactor.run(self.journal_number)
+            if self._rules.repairing:
+                recoded = await self._renumber()
+                if recoded or self._suppliers.published > self._suppliers.n:
+                    segments += await self._compactor.run(self.journal_number)
+                    await self._let_go()
             removed += await self._reclaim()
-            if moved or rebuilt or removed:
-                more, _ = await self._journal.flush(self._number())
+            if moved or rebuilt or removed or recoded:
+                more, _ = await self._journal.flush(self.journal_number)
                 segments += more
         if segments:
             self._events.publish("my-backup-index-synchronized", segments=segments)
         if rebuilt or moved:
             self._events.publish("data-repaired", fragments=rebuilt, moved=moved)
         return {"segments": segments, "moved": moved, "rebuilt": rebuilt, "removed": removed}
+
+    # --- another number of suppliers ---------------------------------------------------------
+
+    @property
+    def journal_number(self) -> int:
+        """How many suppliers the journal is spread over.
+
+        When some are to leave, all their data goes first and the journal last: until then whoever
+        recovers from them finds it with them.
+        """
+        suppliers = self._suppliers
+        n = suppliers.n
+        return n if self._recoded_for == n else max(n, suppliers.published)
+
+    async def _renumber(self) -> int:
+        """Spread blocks anew that were made for another number of suppliers; how many."""
+        done = 0
+        while not await self._recoder.is_done(n := self._suppliers.n):
+            self._recoded_for = 0
+            try:
+                count = await self._recoder.run(n, RECODED_AT_ONCE)
+            except (TooFewSuppliers, QuotaExceeded) as exc:
+                log.info("blocks not spread anew yet", code=exc.code, reason=exc.message)
+                return done
+            if not count:
+                return done
+            done += count
+            self._events.publish("data-recoded", blocks=done, suppliers=n)
+            # what they took before is free again before the next ones take more
+            await self._reclaim()
+        if self._recoded_for != n:
+            await in_pool(self._pool, self._restate, n)
+        self._recoded_for = n
+        return done
+
+    def _restate(self, n: int) -> None:
+        """Versions whose blocks were all spread anew say so."""
+        lacking = self._catalog.unstored_fragments()
+        state = VersionState.PARTIAL if lacking else VersionState.STORED
+        versions = [
+            version
+            for one in (VersionState.STORED, VersionState.PARTIAL)
+            for version in self._catalog.versions_in_state(one)
+            if version.stats.suppliers not in (0, n)
+        ]
+        for start in range(0, len(versions), MARKED_AT_ONCE):
+            with self._catalog.transaction() as tx:
+                for version in versions[start : start + MARKED_AT_ONCE]:
+                    with contextlib.suppress(NotInCatalog):
+                        acks = acknowledgements_needed(n) if lacking else n
+                        tx.mark_version(version.seq, state, acks, n)
+
+    async def _let_go(self) -> None:
+        """Let suppliers go that are too many, once data and journal lie with the others."""
+        suppliers = self._suppliers
+        n = suppliers.n
+        if suppliers.published <= n or self._recoded_for != n or self._busy(n):
+            return
+        if await in_pool(self._pool, self._catalog.journal_is_spread_otherwise, n):
+            return
+        if await self._recoder.is_done(n):
+            await suppliers.shrink()
 
     # --- repair ------------------------------------------------------------------------------
 
@@ -317,7 +396,7 @@ class Caretaker:
         """Delete the fragments of blocks that nothing refers to any more."""
         if await in_pool(self._pool, self._claim):
             # the journal must say so before the data goes, else a recovery would look for it
-            await self._journal.flush(self._number())
+            await self._journal.flush(self.journal_number)
         removed = after = 0
         while rows := await in_pool(self._pool, self._dying, after):
             after = rows[-1].number

@@ -29,6 +29,20 @@ log = structlog.get_logger(component="moving")
 class ChangingSuppliers(SupplierSet, Protocol):
     """Suppliers that come and go."""
 
+    @property
+    def n(self) -> int:
+        """How many new data is spread over."""
+        ...
+
+    @property
+    def published(self) -> int:
+        """How many there are; more than ``n`` while some are to leave, until ``shrink``."""
+        ...
+
+    async def shrink(self) -> None:
+        """Let those go that are too many: what they keep lies with the others as well."""
+        ...
+
     def retired(self) -> list[NodeID]:
         """Former suppliers that still keep what they had."""
         ...

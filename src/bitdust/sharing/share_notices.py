@@ -8,17 +8,21 @@ from typing import Any, Final
 
 import structlog
 
-from bitdust.errors import AccessDenied, BitdustError, Busy
+from bitdust.errors import AccessDenied, BitdustError, Busy, IntegrityError
 from bitdust.identity import Rate, TokenBuckets
 from bitdust.network import Call, ContactState, Reply
 from bitdust.pool import in_pool
 from bitdust.sharing.share_held import HeldShare, NodeID, Surroundings
 from bitdust.sharing.share_wire import NOTICE, Head, Notice
-from bitdust.supply import MAX_MEMBERS
+from bitdust.supply import MAX_MEMBERS, ShareMember
 
 NOTICE_TIMEOUT: Final = 10.0
 NOTICE_RATE: Final = Rate(2.0, 60.0)
 MAX_NOTIFIERS: Final = 4096
+MAX_DIALLED: Final = 32
+"""Members without a connection that are told of one change; the others find out by themselves."""
+AWAY_FOR: Final = 60.0
+"""Seconds for which a member that could not be reached is not tried again."""
 
 log = structlog.get_logger(component="shares")
 
@@ -44,11 +48,12 @@ class Notices:
         self._find = find
         self._spawn = spawn
         self._looked = looked
+        self._away: dict[NodeID, float] = {}
         self._notices = TokenBuckets(NOTICE_RATE, MAX_NOTIFIERS)
         around.network.handle(NOTICE, self._on_notice)
 
     def grown(self, held: HeldShare) -> None:
-        """Something was written here: tell the members who are there."""
+        """Something was written here: tell the other members."""
         self._spawn(self._notify(held))
 
     async def _notify(self, held: HeldShare) -> None:
@@ -59,24 +64,34 @@ class Notices:
         notice = Notice(
             held.share, charter.serial, [Head(*head) for head in heads[: 2 * MAX_MEMBERS]]
         )
-        network = self._around.network
+        others = [member for member in charter.members if member.node != self._around.me]
+        there = [member for member in others if self._is_there(member.node)]
+        now = self._around.clock.monotonic()
+        self._away = {node: until for node, until in self._away.items() if until > now}
+        missing = [m for m in others if m not in there and m.node not in self._away]
         await asyncio.gather(
-            *(
-                self._tell(member.node, notice)
-                for member in charter.members
-                if member.node != self._around.me
-                and network.status(member.node).state is ContactState.ONLINE
-            )
+            *(self._tell(member, notice) for member in [*there, *missing[:MAX_DIALLED]])
         )
 
-    async def _tell(self, node: NodeID, notice: Notice) -> None:
+    def _is_there(self, node: NodeID) -> bool:
+        return self._around.network.status(node).state is ContactState.ONLINE
+
+    async def _tell(self, member: ShareMember, notice: Notice) -> None:
+        around = self._around
         try:
-            response = await self._around.network.request(
-                node, NOTICE, notice, timeout=NOTICE_TIMEOUT
+            if around.network.document_of(member.node) is None:
+                document = await around.find(member.idurl)
+                if document.node_id != member.node:
+                    raise IntegrityError(f"{document.global_id} is somebody else")
+                around.network.learn(document)
+            response = await around.network.request(
+                member.node, NOTICE, notice, timeout=NOTICE_TIMEOUT
             )
             response.close()
         except BitdustError as exc:
-            log.debug("member not told", member=node.hex()[:16], reason=exc.message)
+            if not self._is_there(member.node):
+                self._away[member.node] = around.clock.monotonic() + AWAY_FOR
+            log.debug("member not told", member=member.node.hex()[:16], reason=exc.message)
 
     async def _on_notice(self, call: Call) -> Reply:
         notice = call.decode(Notice)

@@ -25,6 +25,7 @@ from bitdust.errors import (
     QuotaExceeded,
 )
 from bitdust.ids import BackupID, KeyID, RemotePath
+from bitdust.network import ContactState
 from bitdust.node import Node
 from bitdust.sharing.share_chain import OwnChain
 from bitdust.sharing.share_ledger import ShareLedger
@@ -120,6 +121,32 @@ def test_two_people_share_files(tmp_path: Path) -> None:
         await upload(bob, other, make(tmp_path / "c", "one.bin", b"x" * 200), "cats/one.bin")
         assert await download(bob, other, "cats/one.bin", tmp_path / "other") == b"x" * 200
         assert await download(bob, key_id, "cats/one.bin", tmp_path / "first") == one
+
+    play(tmp_path, scenario)
+
+
+def test_members_without_a_connection_tell_each_other(tmp_path: Path) -> None:
+    """What one writes is seen by the other at once, though the owner is away."""
+
+    async def scenario(grid: Grid) -> None:
+        alice = await grid.customer("alice", suppliers=2)
+        bob = await grid.customer("bob", suppliers=2)
+        carol = await grid.customer("carol", suppliers=2)
+        key_id = await share_between(grid, alice, bob, carol)
+        await grid.stop("alice")
+        for number, (writer, reader) in enumerate([(carol, bob), (bob, carol)]):
+            ids = [node.require_identity().node_id for node in (reader, writer)]
+            for node, other in zip((writer, reader), ids, strict=True):
+                node.require_network().release(other)
+            grid.network.cut("bob", "carol")
+            await grid.until(
+                lambda: writer.require_network().status(ids[0]).state is not ContactState.ONLINE  # noqa: B023
+            )
+            began = grid.clock.monotonic()
+            path = f"note-{number}"
+            await upload(writer, key_id, make(tmp_path / "a", path, b"new"), path)
+            await sees(grid, reader, key_id, path)
+            assert grid.clock.monotonic() - began < 5.0
 
     play(tmp_path, scenario)
 

@@ -93,7 +93,7 @@ async def device_add(
     Raises:
         InvalidName: no device can be called so.
         AlreadyExists: there is a device of that name.
-        InvalidInput: there are too many devices.
+        InvalidInput: there are too many devices, or the host is none.
         PortInUse: the port is taken; the device is there, but not started.
         ServiceOff: remote devices are switched off.
 

@@ -10,7 +10,14 @@ import msgspec
 import structlog
 
 from bitdust.devices.noise import KEY_SIZE
-from bitdust.errors import AlreadyExists, BitdustError, IntegrityError, InvalidName, NotFound
+from bitdust.errors import (
+    AlreadyExists,
+    BitdustError,
+    IntegrityError,
+    InvalidInput,
+    InvalidName,
+    NotFound,
+)
 from bitdust.identity import (
     make_private_directory,
     read_secret,
@@ -23,6 +30,12 @@ MAX_DEVICES = 16
 MAX_FILE = 8 * 1024
 KEY_FILE = "node.key"
 SUFFIX = ".json"
+MAX_HOST = 253
+MAX_LABEL = 63
+"""Characters of one part of a host name (RFC 1035, section 2.3.4)."""
+_HOST = re.compile(
+    r"[a-zA-Z0-9]([a-zA-Z0-9._-]*[a-zA-Z0-9])?|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*", re.ASCII
+)
 _NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_-]{2,19}", re.ASCII)
 
 log = structlog.get_logger(component="devices")
@@ -73,6 +86,21 @@ def check_name(name: str) -> str:
             hint="use 3 to 20 letters, digits, _ and -, beginning with a letter",
         )
     return name
+
+
+def check_host(host: str) -> str:
+    """Where a direct device comes in, if it can be the name or address of a machine.
+
+    Raises:
+        InvalidInput: it cannot.
+    """
+    labels = host.split(".")
+    if len(host) > MAX_HOST or not _HOST.fullmatch(host) or max(map(len, labels)) > MAX_LABEL:
+        raise InvalidInput(
+            f"web_socket_host: {host[:40]!a} is no address of a machine",
+            hint="use localhost, 0.0.0.0 for all addresses, or one of this machine",
+        )
+    return host
 
 
 class DeviceBook:
@@ -170,7 +198,9 @@ def _read(path: Path) -> DeviceRecord:
     try:
         record = msgspec.json.decode(read_secret(path, MAX_FILE), type=DeviceRecord)
         sizes = (len(record.public_key), len(bytes.fromhex(record.route)))
-    except (msgspec.DecodeError, ValueError) as exc:
+        if not record.routed:
+            check_host(record.host)
+    except (msgspec.DecodeError, ValueError, InvalidInput) as exc:
         raise IntegrityError(f"{path} is damaged") from exc
     if record.name != path.name.removesuffix(SUFFIX) or not _NAME.fullmatch(record.name):
         raise IntegrityError(f"{path} is not of that device")

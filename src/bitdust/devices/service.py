@@ -13,7 +13,7 @@ import msgspec
 import structlog
 
 from bitdust.clock import Clock, Random
-from bitdust.devices.book import MAX_DEVICES, DeviceBook, DeviceRecord, check_name
+from bitdust.devices.book import MAX_DEVICES, DeviceBook, DeviceRecord, check_host, check_name
 from bitdust.devices.line import BAD_DATA, BUSY, DENIED, TOO_LATE, DeviceLine, Pipe
 from bitdust.devices.noise import KEY_SIZE, public_key
 from bitdust.devices.pairing import CODE_SECONDS, OpenCode, clean_code, new_code, pairing_link
@@ -201,10 +201,12 @@ class Devices:
 
         Raises:
             InvalidName, AlreadyExists: another name is needed.
-            InvalidInput: there are too many devices.
+            InvalidInput: there are too many devices, or the host is none.
             PortInUse: it is entered, but its port is taken.
         """
         check_name(name)
+        if not routed:
+            check_host(host)
         async with self._changing:
             if len(self._book) >= MAX_DEVICES:
                 raise InvalidInput(

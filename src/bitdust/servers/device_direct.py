@@ -102,8 +102,9 @@ class _Listener:
                 compression=None,
                 logger=quiet_logger(),
             )
-        except OSError as exc:
-            what = "is in use" if exc.errno == errno.EADDRINUSE else f"cannot be used: {exc}"
+        except (OSError, UnicodeError) as exc:
+            taken = isinstance(exc, OSError) and exc.errno == errno.EADDRINUSE
+            what = "is in use" if taken else f"cannot be used: {exc}"
             raise PortInUse(
                 f"port {self.port} on {self.host[:100]} {what}",
                 hint="add the device with another host or port",

@@ -136,8 +136,9 @@ class DeviceRouter:
                 compression=None,
                 logger=quiet_logger(),
             )
-        except OSError as exc:
-            what = "is in use" if exc.errno == errno.EADDRINUSE else f"cannot be used: {exc}"
+        except (OSError, UnicodeError) as exc:
+            taken = isinstance(exc, OSError) and exc.errno == errno.EADDRINUSE
+            what = "is in use" if taken else f"cannot be used: {exc}"
             raise PortInUse(
                 f"port {self.port} of the web socket router {what}",
                 hint=f"stop the other program, or set {PORT_SETTING}",

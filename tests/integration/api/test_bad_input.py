@@ -32,7 +32,7 @@ HARMFUL = frozenset(
 )
 """Operations that are only called with what they must refuse: they end the node, or take long."""
 
-WAITS = {"polling_timeout": 0, "wait_timeout": 0}
+WAITS = {"polling_timeout": 0, "wait_timeout": 0, "wait_listening": False}
 """Given for those who have them, so that nothing waits."""
 QUICK = 150
 """Examples of each interface in the quick round, over all operations."""

@@ -439,6 +439,13 @@ async def test_names_and_entries_are_checked(devices: Devices, add: Add) -> None
     for bad in ("", "ab", "x" * 21, "1phone", "a b c", "../../etc", "phöne", "node.key"):
         with pytest.raises(InvalidName):
             await add(bad)
+    for bad in ("", "a b", "a..b/", "-x", "\x00", "x" * 300, "y" * 64 + ".org", "ü.de", "http://x"):
+        with pytest.raises(InvalidInput, match="web_socket_host"):
+            await add("other", host=bad)
+    for unusable in ("192.0.2.77", "a..b", "no-such-host.invalid", "1:2:3"):
+        with pytest.raises(PortInUse):
+            await add("other", host=unusable)
+        await devices.remove("other")
     await add("Phone")
     with pytest.raises(AlreadyExists):
         await add("phone")

@@ -55,7 +55,13 @@ def test_everything_runs_that_should(tmp_path: Path) -> None:
             found = states(await ask(alice, "services_list"))
             off = {name for name, state in found.items() if state != "ON"}
             assert found["ip_port_responder"] == "NOT_INSTALLED"  # no UDP in this world
-            assert off == {"supplier", "joint_postman", "identity_server", "ip_port_responder"}
+            assert off == {
+                "supplier",
+                "joint_postman",
+                "identity_server",
+                "ip_port_responder",
+                "web_socket_router",
+            }
             assert states(await ask(grid.nodes["s0"], "services_list"))["my_data"] == "DEPENDS_OFF"
             for name in found.keys() - off:
                 assert await ask(alice, "service_health", service_name=name) is True, name
@@ -75,7 +81,8 @@ def test_without_an_identity(tmp_path: Path) -> None:
             node = await grid.start("nobody")
             found = states(await ask(node, "services_list"))
             on = {name for name, state in found.items() if state == "ON"}
-            assert on == {"network", "tcp_connections", "entangled_dht"}
+            always = {"network", "tcp_connections", "entangled_dht", "web_socket_communicator"}
+            assert on == always
             refused = await answer(node, "service_start", service_name="supplier")
             assert refused["code"] == "service_off"
             assert "no identity" in refused["errors"][0]

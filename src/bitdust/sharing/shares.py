@@ -30,6 +30,7 @@ from bitdust.errors import (
     InvalidInput,
     KeyProblem,
     NotFound,
+    ServiceOff,
 )
 from bitdust.events import Event
 from bitdust.identity import (
@@ -230,6 +231,20 @@ class Shares:
         return next((held for held in self._held.values() if held.share == share), None)
 
     # --- finding --------------------------------------------------------------------------------
+
+    async def are_spread_over(self, n: int) -> bool:
+        """Whether all that was written here into own shares is spread over so many suppliers."""
+        for held in list(self._held.values()):
+            if not held.is_customer or held.space is None:
+                continue
+            try:
+                care = held.space.storage.parts.care
+            except ServiceOff:
+                return False  # its catalog is on the way back
+            if not await care.is_spread_over(n):
+                care.wake()
+                return False
+        return True
 
     def _get(self, key_id: KeyID) -> HeldShare:
         held = self._held.get(key_id)

@@ -49,8 +49,12 @@ class CustomerService(CustomerRounds):
     async def shrink(self) -> None:
         """Let the suppliers go that are too many; nothing but old fragments may be left with them.
 
-        They keep what they have until ``dismiss``.
+        They keep what they have until ``dismiss``. Nothing happens while somebody in
+        ``before_shrink`` still needs them.
         """
+        for is_ready in list(self.before_shrink):
+            if not await is_ready(self._roster.target):
+                return
         async with self._lock:
             if self._roster.target >= self._roster.n:
                 return

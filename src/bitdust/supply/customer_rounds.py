@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
@@ -125,6 +125,8 @@ class CustomerRounds:
         self._was_complete = False
         self._running = False
         self._registered = False
+        self.before_shrink: list[Callable[[int], Awaitable[bool]]] = []
+        """Asked whether all is spread over so many suppliers, before the others leave."""
 
     # --- life -----------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from bitdust.events import EventScope
@@ -26,6 +27,7 @@ class SharesPart(NodePart):
         self._gateway = gateway
         self._port: ServicePort | None = None
         self._events: EventScope | None = None
+        self._asks: list[Callable[[int], Awaitable[bool]]] = []
 
     async def start(self) -> None:
         node = self._node
@@ -54,6 +56,8 @@ class SharesPart(NodePart):
         )
         node.shares = shares
         await shares.start()
+        self._asks = node.require_customer().before_shrink
+        self._asks.append(shares.are_spread_over)
         assert node.storage is not None
         node.files = RoutedFiles(node.storage, node.restore_folder, shares)
 
@@ -63,6 +67,7 @@ class SharesPart(NodePart):
         if node.storage is not None and node.files is not None:
             node.files = Files(node.storage, node.restore_folder)
         if shares is not None:
+            self._asks.remove(shares.are_spread_over)
             await shares.stop()
         if self._events is not None:
             self._events.close()

@@ -257,15 +257,17 @@ class Caretaker:
                         acks = acknowledgements_needed(n) if lacking else n
                         tx.mark_version(version.seq, state, acks, n)
 
+    async def is_spread_over(self, n: int) -> bool:
+        """Whether nothing of this catalog, data or journal, is there for another number."""
+        if self._busy(n) or not await self._recoder.is_done(n):
+            return False
+        return not await in_pool(self._pool, self._catalog.journal_is_spread_otherwise, n)
+
     async def _let_go(self) -> None:
         """Let suppliers go that are too many, once data and journal lie with the others."""
         suppliers = self._suppliers
         n = suppliers.n
-        if suppliers.published <= n or self._recoded_for != n or self._busy(n):
-            return
-        if await in_pool(self._pool, self._catalog.journal_is_spread_otherwise, n):
-            return
-        if await self._recoder.is_done(n):
+        if suppliers.published > n and self._recoded_for == n and await self.is_spread_over(n):
             await suppliers.shrink()
 
     # --- repair ------------------------------------------------------------------------------

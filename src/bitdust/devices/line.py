@@ -61,7 +61,7 @@ class DeviceLine:
         """The other side's next message.
 
         Raises:
-            NetworkError: the other side left, or was silent for too long.
+            NetworkError: either side left, or the other was silent for too long.
             IntegrityError: what came is not from the other side, or was cut off.
         """
         while True:
@@ -73,6 +73,9 @@ class DeviceLine:
             except NetworkError:
                 self._channel.cut()
                 raise
+            if self._closed:
+                # what comes before the other side notices is not for us any more
+                raise NetworkError("the line is closed")
             message = self._channel.open(frame)
             if self._channel.ended:
                 raise NetworkError("the other side left")

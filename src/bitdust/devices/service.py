@@ -274,11 +274,11 @@ class Devices:
             NotFound: there is none of that name.
         """
         async with self._changing:
-            record = self._book.get(name)
+            # first the key, so that nobody comes in again while the connections end
+            record = await self._set(self._book.get(name), key="", label="", paired=0.0)
             live = self._live.get(name)
             if live is not None:
                 await self._cut(live)
-            record = await self._set(record, key="", label="", paired=0.0)
         return self._view(record)
 
     def open_code(self, name: str, code: str = "", key: bytes = b"") -> dict[str, Any]:
@@ -428,13 +428,13 @@ class Devices:
             async with self._changing:
                 if live.code is not code or self._live.get(name) is not live:
                     raise AccessDenied("no pairing is open")
-                await self._cut(live)
                 record = await self._set(
                     self._book.get(name),
                     key=paired.key.hex(),
                     label=paired.label,
                     paired=self._clock.now(),
                 )
+                await self._cut(live)
         finally:
             live.pairing -= 1
             if live.code is code and not code.is_good(self._clock.now()):

@@ -32,6 +32,8 @@ MAX_ADDRESSES = 1024
 """Addresses whose rate is remembered."""
 OPEN_SECONDS = 10.0
 """Seconds for the HTTP part of a connection."""
+CLOSE_SECONDS = 2.0
+"""Seconds that a connection may take to end when it is told to."""
 MAX_BUFFER = 64 * 1024
 """Bytes that may wait to be sent before a sender waits."""
 WILDCARDS = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 - compared, not bound
@@ -98,6 +100,7 @@ class _Listener:
                 max_queue=4,
                 write_limit=MAX_BUFFER,
                 open_timeout=OPEN_SECONDS,
+                close_timeout=CLOSE_SECONDS,
                 server_header=None,
                 compression=None,
                 logger=quiet_logger(),

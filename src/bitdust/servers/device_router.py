@@ -40,7 +40,13 @@ from bitdust.devices import (
 )
 from bitdust.errors import BitdustError, PortInUse
 from bitdust.identity import Rate
-from bitdust.servers.device_direct import MAX_BUFFER, OPEN_SECONDS, WILDCARDS, Counters
+from bitdust.servers.device_direct import (
+    CLOSE_SECONDS,
+    MAX_BUFFER,
+    OPEN_SECONDS,
+    WILDCARDS,
+    Counters,
+)
 from bitdust.servers.sockets import quiet_logger
 
 MAX_ROUTES = 256
@@ -132,6 +138,7 @@ class DeviceRouter:
                 max_queue=4,
                 write_limit=MAX_BUFFER,
                 open_timeout=OPEN_SECONDS,
+                close_timeout=CLOSE_SECONDS,
                 server_header=None,
                 compression=None,
                 logger=quiet_logger(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 import pytest
 
@@ -80,10 +81,9 @@ def test_keys_change_and_all_frames_still_pass() -> None:
 def test_a_channel_says_that_it_ends() -> None:
     device, node = connect()
     assert node.open(device.seal_tick()) is None
-    assert node.confirmed
-    assert not node.ended
+    assert (node.confirmed, node.ended) == (True, False)
     assert node.open(device.seal_end()) is None
-    assert node.ended
+    assert (node.confirmed, node.ended) == (True, True)
     node.cut()
     with pytest.raises(IntegrityError):
         node.open(next(device.seal(b"after the end")))
@@ -112,7 +112,7 @@ def test_every_tampering_ends_the_channel() -> None:
     def flip(frames: list[bytes]) -> list[bytes]:
         return [frames[0][:-1] + bytes([frames[0][-1] ^ 1])]
 
-    tampered = {
+    tampered: dict[str, Callable[[list[bytes]], list[bytes]]] = {
         "flipped": flip,
         "repeated": lambda frames: [frames[0], frames[0]],
         "left out": lambda frames: [frames[1]],

@@ -58,10 +58,10 @@ def test_the_right_code_gives_both_sides_each_others_keys() -> None:
 def test_a_wrong_code_is_found_out_by_the_node_before_it_says_anything() -> None:
     device, node = client("AAAAAAAA"), server("BBBBBBBB")
     proof = begun(device, node)
-    assert not node.guessed
+    before = node.guessed
     with pytest.raises(AccessDenied, match="wrong"):
         node.receive(proof)
-    assert node.guessed
+    assert (before, node.guessed) == (False, True)
     assert node.channel is None
 
 

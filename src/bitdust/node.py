@@ -14,6 +14,7 @@ from pathlib import Path
 import structlog
 
 from bitdust.api import build_registry, ensure_secret
+from bitdust.api.chunkfiles import ChunkCounter
 from bitdust.api.listening import EventConsumers
 from bitdust.api.machines import look
 from bitdust.api.machinewatch import MachineWatch
@@ -108,6 +109,7 @@ class Node(Holdings):
         self.machines = MachineTable()
         self.automats = MachineWatch(self, lambda: look(self))
         self.models = ModelFeed(self)
+        self.chunks = ChunkCounter()
         self._leaving = False
         self.services = ServiceRunner(
             known_services(),

@@ -129,6 +129,11 @@ class ModelFeed:
         """Tell all items of a model, followed or not."""
         await self._send(name, await self._rows(name))
 
+    def tell(self, name: str, item: str, data: dict[str, Any]) -> None:
+        """Tell one thing that belongs to no model that is followed."""
+        now = self._node.clock.now()
+        self.bus.publish(CHANGED, name=name, id=item, data=data, created=now)
+
     async def _send(self, name: str, rows: Rows, *, deleted: bool = False) -> None:
         for number, (item, data) in enumerate(rows.items(), 1):
             now = self._node.clock.now()

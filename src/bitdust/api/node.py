@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from bitdust.api.chunkfiles import ChunkCounter
     from bitdust.api.listening import EventConsumers
     from bitdust.api.machinewatch import MachineWatch
     from bitdust.api.modelfeed import ModelFeed
@@ -166,6 +167,11 @@ class Node(Protocol):
     @property
     def models(self) -> ModelFeed:
         """Live copies for WebSocket clients."""
+        ...
+
+    @property
+    def chunks(self) -> ChunkCounter:
+        """Files that WebSocket clients send and fetch in pieces."""
         ...
 
     @property

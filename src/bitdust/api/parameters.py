@@ -126,6 +126,18 @@ def _text(raw: object, context: Context) -> str:
     return raw
 
 
+def _octets(raw: object, context: Context) -> bytes:
+    del context
+    if not isinstance(raw, str):
+        raise Refused(f"must be text, not {_kind_of(raw)}")
+    if len(raw) > MAX_TEXT:
+        raise Refused(f"longer than {MAX_TEXT} bytes")
+    try:
+        return raw.encode("latin-1")
+    except UnicodeEncodeError:
+        raise Refused("holds characters above 255, which are no bytes") from None
+
+
 def _local_path(raw: object, context: Context) -> LocalPath:
     text = _text(raw, context)
     if not PurePath(text).is_absolute():
@@ -306,6 +318,7 @@ def kind_of(annotation: Any) -> Kind:
     between = {"minimum": bounds.low, "maximum": bounds.high}
     simple: Mapping[Any, Kind] = {
         str: Kind("text", _text, "abcd", _TEXT),
+        bytes: Kind("bytes as text", _octets, "abcd", _TEXT),
         Word: Kind("text or number", _word, "0", {"type": ["string", "integer"]}),
         Person: Kind("global id, IDURL or name", _person, "carol@computer-c.net", _TEXT, True),
         LocalPath: Kind(

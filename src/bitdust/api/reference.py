@@ -111,6 +111,12 @@ def command_line(entry: Operation[..., Any], values: Mapping[str, Any]) -> str:
 
 def _python(entry: Operation[..., Any], values: Mapping[str, Any]) -> str:
     given = "".join(f", {name}={value!r}" for name, value in values.items())
+    if not entry.routes:
+        return (
+            "from bitdust.client import AsyncClient\n\n"
+            "async with AsyncClient() as client:\n"
+            f"    result = await client.{entry.name}({given.removeprefix(', ')})"
+        )
     return (
         "from bitdust.client import Client\n"
         "from bitdust.config import default_home\n\n"
@@ -136,15 +142,17 @@ def _page(entry: Operation[..., Any]) -> str:
             rows.append(f"| `{code}` | {when} |")
         parts += ["## Errors", "\n".join(rows)]
         parts.append("Parameters that do not fit are answered with the code `invalid_input`.")
-    parts += ["## HTTP", _block("sh", _curl(entry.routes[0], values))]
+    if entry.routes:
+        parts += ["## HTTP", _block("sh", _curl(entry.routes[0], values))]
     if len(entry.routes) > 1:
         others = "\n".join(f"- `{route.verb} {route.path}`" for route in entry.routes[1:])
         parts += ["The same answers at:", others]
+    parts += ["## WebSocket", _block("js", f"websocket.send('{json.dumps(message)}');")]
+    if entry.routes:
+        parts += ["## Command line", _block("sh", command_line(entry, values))]
+    else:
+        parts.append("There is no other way to call it: not over HTTP, not in the command line.")
     parts += [
-        "## WebSocket",
-        _block("js", f"websocket.send('{json.dumps(message)}');"),
-        "## Command line",
-        _block("sh", command_line(entry, values)),
         "## Python",
         _block("python", _python(entry, values)),
         f"Source: {described.source}",
@@ -243,7 +251,7 @@ def _index(registry: Registry) -> str:
 
 def _by_noun(registry: Registry) -> Iterator[tuple[str, list[Operation[..., Any]]]]:
     def noun(entry: Operation[..., Any]) -> str:
-        return entry.routes[0].path.split("/")[1]
+        return entry.routes[0].path.split("/")[1] if entry.routes else entry.name.split("_")[0]
 
     ordered = sorted(registry.operations.values(), key=lambda entry: (noun(entry), entry.name))
     for name, entries in groupby(ordered, key=noun):

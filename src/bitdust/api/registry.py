@@ -66,7 +66,7 @@ class Operation(Generic[P, R]):
 
     Args:
         function: the body.
-        routes: HTTP routes, the documented one first.
+        routes: HTTP routes, the documented one first; none when only WebSocket has it.
         cli: words of its command, empty when it has none.
         aliases: other spellings of parameters that existing clients use.
         ignored: parameters of existing clients that are accepted without effect.
@@ -301,6 +301,7 @@ def declared_in(module: ModuleType) -> list[Operation[..., Any]]:
 def build_registry() -> Registry:
     """The registry of all operations of this version."""
     from bitdust.api import (
+        chunks,
         configs,
         devices,
         dht,
@@ -332,6 +333,7 @@ def build_registry() -> Registry:
         messages,
         groups,
         files,
+        chunks,
         shares,
         suppliers,
         services,

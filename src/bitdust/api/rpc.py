@@ -157,6 +157,8 @@ class RpcTable:
         self.methods: dict[str, RpcMethod] = {}
         self._later = later
         for entry in registry.operations.values():
+            if not entry.routes:
+                continue  # for WebSocket alone
             for name in (entry.name, *entry.also):
                 self.methods[name] = RpcMethod(name, entry, tuple(entry.parameters))
         for row in rows:

@@ -1094,6 +1094,36 @@ class AsyncOperations(ABC):
         result: dict[str, Any] = await self.ask("file_explore", {"local_path": local_path})
         return result
 
+    async def chunk_write(self, data: str, *, path: str | None = None) -> dict[str, Any]:
+        """Append a chunk to a file in the folder `temp` of the node's home.
+
+        Args:
+            data: bytes as Latin-1 text, one character each.
+            path: the file, below `temp`; without it one is made, and its name is in the answer.
+
+        Returns:
+            `path` and `stats`: `path`, `count` of chunks and `bytes` so far.
+        """
+        result: dict[str, Any] = await self.ask("chunk_write", {"data": data, "path": path})
+        return result
+
+    async def chunk_read(self, path: str, offset: int, *, max_size: int = 32768) -> dict[str, Any]:
+        """Read a chunk of a file in the folder `temp` of the node's home.
+
+        Args:
+            path: the file, below `temp`.
+            offset: of its first byte.
+            max_size: bytes at most.
+
+        Returns:
+            `chunk`, bytes as Latin-1 text; `stats`: `path`, `count` of chunks, `bytes` so far and
+            `offset_last`, where the next chunk begins; and `completed`, true, with the last one.
+        """
+        result: dict[str, Any] = await self.ask(
+            "chunk_read", {"path": path, "offset": offset, "max_size": max_size}
+        )
+        return result
+
     async def shares_list(
         self, *, only_active: bool = False, include_mine: bool = True, include_granted: bool = True
     ) -> list[dict[str, Any]]:

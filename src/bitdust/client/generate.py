@@ -67,7 +67,11 @@ def sources(registry: Registry) -> dict[str, str]:
     )
     return {
         file: _HEAD.format(name=name, what=what, prefix=prefix)
-        + "".join(_method(entry, prefix) for entry in registry.operations.values())
+        + "".join(
+            _method(entry, prefix)
+            for entry in registry.operations.values()
+            if entry.routes or prefix  # without a route it answers over WebSocket alone
+        )
         for file, name, what, prefix in kinds
     }
 

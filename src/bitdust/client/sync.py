@@ -21,6 +21,7 @@ from bitdust.errors import (
     BitdustError,
     DeadlineExceeded,
     IntegrityError,
+    InvalidInput,
     NotRunning,
 )
 
@@ -109,6 +110,11 @@ class Client(Operations):
         """
         wait = self._timeout if timeout == -1.0 else timeout
         called = self._registry.named(method)
+        if not called.routes:
+            raise InvalidInput(
+                f"{called.name} is there over WebSocket only",
+                hint="use bitdust.client.AsyncClient",
+            )
         given = {name: value for name, value in arguments.items() if value is not None}
         raw = self._exchange(called, given, wait)
         try:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bitdust.api.blocking import in_pool
+from bitdust.api.chunkfiles import FOLDER, RESERVED
 from bitdust.api.dispatch import context_of
 from bitdust.api.registry import Operation
 from bitdust.errors import AccessDenied, BitdustError
@@ -77,6 +78,12 @@ def _is_protected(key: str) -> bool:
 def _check_local(home: Path, path: str) -> None:
     """The node's home holds its keys; neither it nor what it lies in may be copied or changed."""
     own, other = os.path.realpath(home), os.path.realpath(path)
+    temp = os.path.join(own, FOLDER)
+    if other.startswith(temp + os.sep) and not any(
+        os.path.commonpath([kept, other]) == kept
+        for kept in (os.path.join(temp, name) for name in RESERVED)
+    ):
+        return  # where files in chunks lie
     if os.path.commonpath([own, other]) in (own, other):
         raise _refused("the node's own folder")
 

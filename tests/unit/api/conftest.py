@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from bitdust.api.chunkfiles import ChunkCounter
 from bitdust.api.listening import EventConsumers
 from bitdust.api.machines import look
 from bitdust.api.machinewatch import MachineWatch
@@ -112,6 +113,7 @@ class FakeNode:
         self.machines = MachineTable()
         self.automats = MachineWatch(self, lambda: look(self))  # type: ignore[arg-type]
         self.models = ModelFeed(self)  # type: ignore[arg-type]
+        self.chunks = ChunkCounter()
         graph = known_services()
         self.services = ServiceRunner(
             graph,

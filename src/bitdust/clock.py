@@ -61,6 +61,29 @@ class SystemClock:
         await asyncio.sleep(seconds)
 
 
+async def pause(clock: Clock, seconds: float | None, wake: asyncio.Event) -> bool:
+    """Wait for ``seconds``, or until ``wake`` is set.
+
+    Args:
+        clock: whose time it is.
+        seconds: of monotonic time; None waits for ``wake`` however long it takes.
+        wake: is left as it is.
+
+    Returns:
+        Whether ``wake`` is set.
+    """
+    waiting: set[asyncio.Task[Any]] = {asyncio.create_task(wake.wait())}
+    if seconds is not None:
+        waiting.add(asyncio.create_task(clock.sleep(seconds)))
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+    return wake.is_set()
+
+
 class SystemRandom:
     """The operating system's source of randomness."""
 

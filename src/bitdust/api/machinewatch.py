@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
+from bitdust.clock import pause
 from bitdust.errors import InvalidInput
 from bitdust.events import Event
 
@@ -107,14 +108,7 @@ class MachineWatch:
 
     async def _follow(self) -> None:
         while True:
-            wake = asyncio.create_task(self._wake.wait())
-            poll = asyncio.create_task(self._node.clock.sleep(POLL))
-            try:
-                await asyncio.wait({wake, poll}, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for task in (wake, poll):
-                    task.cancel()
-                await asyncio.gather(wake, poll, return_exceptions=True)
+            await pause(self._node.clock, POLL, self._wake)
             self._wake.clear()
             reason, self._reason = self._reason, ""
             try:

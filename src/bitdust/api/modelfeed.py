@@ -16,6 +16,7 @@ import structlog
 
 from bitdust.api import files, friends, keys, messages, services
 from bitdust.api.blocking import in_pool
+from bitdust.clock import pause
 from bitdust.errors import BitdustError, InvalidInput
 from bitdust.events import Event, EventBus
 from bitdust.ids import KeyID
@@ -175,14 +176,7 @@ class ModelFeed:
 
     async def _follow(self) -> None:
         while True:
-            wake = asyncio.create_task(self._wake.wait())
-            poll = asyncio.create_task(self._node.clock.sleep(POLL))
-            try:
-                await asyncio.wait({wake, poll}, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for task in (wake, poll):
-                    task.cancel()
-                await asyncio.gather(wake, poll, return_exceptions=True)
+            await pause(self._node.clock, POLL, self._wake)
             self._wake.clear()
             await self._look_at_catalog()
             due, self._due = self._due, set()

@@ -11,7 +11,7 @@ from typing import Final, Generic, TypeVar
 
 import structlog
 
-from bitdust.clock import Clock
+from bitdust.clock import Clock, pause
 from bitdust.errors import BitdustError, DhtError
 
 MAX_CONCURRENT: Final = 16
@@ -111,17 +111,7 @@ class Renewal(Generic[K]):
             later = waiting[started:]
             full = len(self._running) >= MAX_CONCURRENT
             delay = IDLE if full or not later else max(later[0][0] - now, 0.0)
-            await self._pause(delay)
-
-    async def _pause(self, delay: float) -> None:
-        sleeper = asyncio.ensure_future(self._clock.sleep(delay))
-        waker = asyncio.ensure_future(self._wake.wait())
-        try:
-            await asyncio.wait({sleeper, waker}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            sleeper.cancel()
-            waker.cancel()
-            await asyncio.gather(sleeper, waker, return_exceptions=True)
+            await pause(self._clock, delay, self._wake)
 
     async def _round(self, name: K) -> None:
         delay: float | None = self._retry

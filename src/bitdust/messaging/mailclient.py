@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import structlog
 
-from bitdust.clock import Clock
+from bitdust.clock import Clock, pause
 from bitdust.errors import BitdustError, FormatError, NetworkError
 from bitdust.events import Event, EventBus
 from bitdust.identity import IdentityDocument
@@ -217,14 +217,7 @@ class OwnMail:
             except BitdustError as exc:
                 log.info("own mailboxes", reason=exc.message)
             self.rounds += 1
-            wake = asyncio.create_task(self._wake.wait())
-            pause = asyncio.create_task(self._clock.sleep(COLLECT_EVERY))
-            try:
-                await asyncio.wait({wake, pause}, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for task in (wake, pause):
-                    task.cancel()
-                await asyncio.gather(wake, pause, return_exceptions=True)
+            await pause(self._clock, COLLECT_EVERY, self._wake)
             await self._clock.sleep(GATHER)
 
     def _online(self) -> list[bytes]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from bitdust.clock import pause
 from bitdust.errors import BitdustError, Busy, IntegrityError, NetworkError, PeerRefused
 from bitdust.identity import IdentityDocument
 from bitdust.messaging.cards import check_bundle
@@ -149,18 +150,8 @@ class Route:
 
     async def _rest(self) -> bool:
         clock = self._post.clock
-        pause = IDLE
-        if self.rows:
-            pause = max(0.05, self._away_until - clock.monotonic())
-        waiting = asyncio.create_task(self._wake.wait())
-        sleeping = asyncio.create_task(clock.sleep(pause))
-        try:
-            await asyncio.wait({waiting, sleeping}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (waiting, sleeping):
-                task.cancel()
-            await asyncio.gather(waiting, sleeping, return_exceptions=True)
-        return self._wake.is_set()
+        rest = max(0.05, self._away_until - clock.monotonic()) if self.rows else IDLE
+        return await pause(clock, rest, self._wake)
 
     async def _turn(self) -> None:
         try:
@@ -187,9 +178,9 @@ class Route:
 
     def _failed(self) -> None:
         self._failures = min(self._failures + 1, 16)
-        pause = min(RETRY_FIRST * 2 ** (self._failures - 1), RETRY_MOST)
-        pause *= self._post.random.uniform(0.75, 1.25)
-        self._away_until = self._post.clock.monotonic() + max(pause, RETRY_FIRST)
+        wait = min(RETRY_FIRST * 2 ** (self._failures - 1), RETRY_MOST)
+        wait *= self._post.random.uniform(0.75, 1.25)
+        self._away_until = self._post.clock.monotonic() + max(wait, RETRY_FIRST)
 
     async def _deliver(self) -> None:
         while batch := self._batch():

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from bitdust.clock import Clock
+from bitdust.clock import Clock, pause
 from bitdust.config import Settings
 from bitdust.errors import BitdustError, DeadlineExceeded
 from bitdust.events import EventBus
@@ -144,23 +144,13 @@ class ServiceRunner:
                 self._due = False
                 await self.apply()
                 continue
-            pause = self._pause()
-            news = asyncio.create_task(self._news.wait())
-            waiting: set[asyncio.Task[Any]] = {news}
-            if pause:
-                waiting.add(asyncio.create_task(self._clock.sleep(pause)))
-            try:
-                await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-                self._due = self._due or not news.done()
-            finally:
-                for task in waiting:
-                    task.cancel()
-                await asyncio.gather(*waiting, return_exceptions=True)
+            if not await pause(self._clock, self._patience(), self._news):
+                self._due = True
 
-    def _pause(self) -> float:
-        """Seconds until the next attempt at something that failed, 0 for none."""
+    def _patience(self) -> float | None:
+        """Seconds until the next attempt at something that failed, None when nothing did."""
         if not self._failures:
-            return 0.0
+            return None
         fewest = min(self._attempts.get(name, 1) for name in self._failures)
         return float(min(LONGEST_RETRY, FIRST_RETRY * 2.0 ** min(fewest - 1, 20)))
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import structlog
 
-from bitdust.clock import Clock, Random
+from bitdust.clock import Clock, Random, pause
 from bitdust.crypto import PrivateKey
 from bitdust.errors import AccessDenied, BitdustError, IntegrityError, ServiceOff
 from bitdust.events import EventBus
@@ -163,10 +163,10 @@ class ShareSpace:
     async def _run(self) -> None:
         again = RETRY
         while True:
-            pause, again = again, min(POLL, again * 1.5)
+            rest, again = again, min(POLL, again * 1.5)
             try:
                 if await self.look():
-                    pause, again = POLL * self._random.uniform(0.8, 1.2), RETRY
+                    rest, again = POLL * self._random.uniform(0.8, 1.2), RETRY
                     await self._mend()
             except BitdustError as exc:
                 log.info("share not looked at", share=self.key_id.alias, reason=exc.message)
@@ -174,15 +174,7 @@ class ShareSpace:
                 # a defect here must not end it for good; the next round tries again
                 log.exception("looking at a share failed")
             self._checked()
-            sleep = asyncio.create_task(self.clock.sleep(pause))
-            wake = asyncio.create_task(self._wake.wait())
-            try:
-                await asyncio.wait({sleep, wake}, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for task in (sleep, wake):
-                    task.cancel()
-                await asyncio.gather(sleep, wake, return_exceptions=True)
-            if self._wake.is_set():
+            if await pause(self.clock, rest, self._wake):
                 again = RETRY
             self._wake.clear()
 

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import structlog
 
+from bitdust.clock import pause
 from bitdust.crypto import PrivateKey
 from bitdust.errors import (
     AccessDenied,
@@ -142,15 +143,7 @@ class Shares:
             except Exception:
                 # a defect here must not end it for good; the next round tries again
                 log.exception("tending shares failed")
-            waiting: set[asyncio.Task[Any]] = {asyncio.create_task(self._wake.wait())}
-            if again:
-                waiting.add(asyncio.create_task(self._around.clock.sleep(LOOK_EVERY)))
-            try:
-                await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for task in waiting:
-                    task.cancel()
-                await asyncio.gather(*waiting, return_exceptions=True)
+            await pause(self._around.clock, LOOK_EVERY if again else None, self._wake)
             self._wake.clear()
 
     async def _look_at_ring(self) -> None:

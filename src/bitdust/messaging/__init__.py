@@ -18,6 +18,7 @@ from bitdust.messaging.broker_service import BrokerService
 from bitdust.messaging.broker_store import BrokerStore
 from bitdust.messaging.group_around import Around, takes_groups
 from bitdust.messaging.group_keep import GroupKeep
+from bitdust.messaging.group_renaming import rename_groups
 from bitdust.messaging.group_store import GroupRow
 from bitdust.messaging.group_wire import Broker
 from bitdust.messaging.groups import GROUP_KEYS, Groups
@@ -72,5 +73,6 @@ __all__ = [
     "PrivateMessages",
     "Sent",
     "private_conversation",
+    "rename_groups",
     "takes_groups",
 ]

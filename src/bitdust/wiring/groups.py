@@ -26,6 +26,7 @@ from bitdust.messaging import (
     BrokerStore,
     GroupKeep,
     Groups,
+    rename_groups,
     takes_groups,
 )
 from bitdust.network import Endpoint
@@ -149,6 +150,7 @@ class GroupsPart(NodePart):
             announce=self._announce,
             keep=GroupKeep(node.home / KEYS_FOLDER),
         )
+        await rename_groups(around.database, around.keep, self._names(), node.pool)
         groups = node.groups = Groups(around, self._hand_over, node.find_document)
         await groups.start()
         exchange = node.require_key_exchange()
@@ -166,7 +168,22 @@ class GroupsPart(NodePart):
             self._port.close()
             self._port = None
 
+    def _names(self) -> dict[bytes, str]:
+        """What the keys of groups are called, by their fingerprints."""
+        ring = self._node.keys
+        keys = ring.list() if ring is not None else []
+        return {
+            key.public.fingerprint: str(key.key_id)
+            for key in keys
+            if key.key_id.alias.startswith(GROUP_KEYS)
+        }
+
     def _on_event(self, event: Event) -> None:
+        groups = self._node.groups
+        if event.event_id == "key-renamed":
+            if groups is not None and str(event.data["old_key_id"]) in groups.rows:
+                self._node.services.begin({"private_groups"})
+            return
         if event.event_id == KEYS_BACK and self._node.groups is not None:
             self._node.groups.came_back()
         elif event.event_id == "node-disconnected" and self._node.groups is not None:

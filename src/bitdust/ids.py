@@ -21,8 +21,6 @@ from urllib.parse import urlsplit
 
 from bitdust.errors import InvalidName
 
-MAX_USERNAME = 64
-MAX_ALIAS = 128
 MAX_REMOTE_PATH_BYTES = 16 * 1024
 MAX_SEGMENT_BYTES = 4096
 MASTER_ALIAS = "master"

@@ -225,11 +225,6 @@ ROWS: tuple[OlderName, ...] = (
     OlderName("network_reconnect", "network_reconnect", shape=_text("reconnected")),
 )
 
-_LATER: Mapping[str, tuple[str, ...]] = {}
-
-LATER: Mapping[str, str] = {name: subject for subject, names in _LATER.items() for name in names}
-"""Methods of the three documents whose subject this version does not have yet."""
-
 # --- settings -------------------------------------------------------------------------------------
 
 _TYPES: Mapping[str, str] = {"integer": "positive integer", "disk space": "diskspace"}

@@ -143,7 +143,6 @@ class RpcTable:
         rows: older names of them; a row whose operation does not exist is left out.
         declared: older methods that are operations of their own.
         bare: names of those that answer without an envelope.
-        later: names of methods that this version does not have yet, and what they come with.
     """
 
     def __init__(
@@ -152,10 +151,8 @@ class RpcTable:
         rows: Iterable[OlderName],
         declared: Iterable[Operation[..., Any]],
         bare: frozenset[str],
-        later: Mapping[str, str],
     ) -> None:
         self.methods: dict[str, RpcMethod] = {}
-        self._later = later
         for entry in registry.operations.values():
             if not entry.routes:
                 continue  # for WebSocket alone
@@ -179,11 +176,6 @@ class RpcTable:
         if found is not None:
             return found
         shown = ascii(name[:80])[1:-1]
-        if name in self._later:
-            raise NotFound(
-                f"unknown method {shown}: it comes with {self._later[name]}, "
-                "which this version does not have yet"
-            )
         from difflib import get_close_matches
 
         near = get_close_matches(name[:80], self.methods, n=3)
@@ -218,4 +210,4 @@ def build_rpc_table(registry: Registry) -> RpcTable:
         entry.name for entry in declared if entry.name.startswith(FILEMANAGER)
     )
     rows = (*older.ROWS, *older_messages.ROWS)
-    return RpcTable(registry, rows, declared, bare, older.LATER)
+    return RpcTable(registry, rows, declared, bare)

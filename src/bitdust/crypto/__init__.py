@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from bitdust.crypto.keys import (
     DEFAULT_KEY_SIZE,
-    FINGERPRINT_SIZE,
     KEY_SIZES,
     MAX_PEM_SIZE,
     MAX_SEALED_PLAIN,
@@ -19,7 +18,6 @@ from bitdust.crypto.lock import LockCost, is_locked, lock_key, unlock_key
 
 __all__ = [
     "DEFAULT_KEY_SIZE",
-    "FINGERPRINT_SIZE",
     "KEY_SIZES",
     "MAX_PEM_SIZE",
     "MAX_SEALED_PLAIN",

@@ -28,7 +28,6 @@ KEY_SIZES = (1024, 2048, 3072, 4096)
 """Sizes of RSA keys in bits that this network takes."""
 DEFAULT_KEY_SIZE = 3072
 PUBLIC_EXPONENT = 65537
-FINGERPRINT_SIZE = 32
 MAX_PEM_SIZE = 64 * 1024
 """Characters a private key file may have."""
 MAX_PUBLIC_SIZE = 2048

@@ -51,8 +51,6 @@ if TYPE_CHECKING:
 DELIVER_TIMEOUT: Final = 30.0
 """Seconds for one batch, connecting included."""
 KEYS_TIMEOUT: Final = 15.0
-DIRECT_PAUSE: Final = 10.0
-"""Seconds for which a person who could not be reached counts as away."""
 RETRY_FIRST: Final = 5.0
 RETRY_MOST: Final = 900.0
 IDLE: Final = 60.0

@@ -67,11 +67,6 @@ class Scheduler:
         """Whether ``next_output`` would give anything."""
         return bool(self._control or self._fresh or (self._bulk and self._can_send_bulk()))
 
-    @property
-    def has_control(self) -> bool:
-        """Whether control frames wait."""
-        return bool(self._control)
-
     def next_output(self, limit: int) -> tuple[list[Chunk], int]:
         """Buffers to write now.
 

@@ -193,11 +193,6 @@ def plain_name(shown: str) -> str | None:
     return match["stem"] + (rest[dot:] if dot >= 0 else "")
 
 
-def later_of(one: Seen, other: Seen) -> dict[Writer, int]:
-    """For each writer the higher number."""
-    return {writer: max(one.get(writer, 0), other.get(writer, 0)) for writer in {**one, **other}}
-
-
 def _split(name: str) -> tuple[str, str, str]:
     """Stem, dot and suffix; a dot at the beginning belongs to the stem."""
     stem, dot, suffix = name.rpartition(".")

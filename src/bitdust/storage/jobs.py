@@ -24,8 +24,6 @@ MAX_WARNINGS = 100
 """Warnings kept of one job; the rest is only counted."""
 STOP_LOOK = 0.5
 """Seconds between two looks whether a job that waits was stopped."""
-MAX_FINISHED = 100
-"""Finished jobs that stay visible."""
 
 log = structlog.get_logger(component="jobs")
 
@@ -206,7 +204,6 @@ class JobQueue:
         self._off = ""
         self._works: dict[Job, asyncio.Task[dict[str, Any]]] = {}
         self._tasks: dict[Job, asyncio.Task[None]] = {}
-        self._finished: list[Job] = []
         self._closing = False
 
     def submit(
@@ -337,8 +334,6 @@ class JobQueue:
             log.error("end of a job not recorded", job=job.id, code=exc.code, error=exc.message)
         finally:
             self._tasks.pop(job, None)
-            self._finished.append(job)
-            del self._finished[:-MAX_FINISHED]
             self._on_end(job)
             job.finished.set()
 
@@ -353,10 +348,6 @@ class JobQueue:
     def find(self, matches: Callable[[Job], bool]) -> list[Job]:
         """Jobs not finished yet for which ``matches`` is true."""
         return [job for job in self._tasks if matches(job)]
-
-    def recent(self) -> list[Job]:
-        """The last finished jobs, oldest first."""
-        return list(self._finished)
 
     async def close(self) -> None:
         """Interrupt all jobs and wait for them."""

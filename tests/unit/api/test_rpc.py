@@ -195,12 +195,6 @@ async def test_unknown_methods_say_what_there_is(call: Any) -> None:
     error = await call("file_inf")
     assert error["code"] == -32601
     assert "file_info" in error["data"]["hint"]
-    from bitdust.api import older
-
-    for name, subject in older.LATER.items():
-        error = await call(name)
-        assert error["code"] == -32601
-        assert subject in error["message"]
 
 
 async def test_a_failure_of_the_method_is_its_result(call: Any, node: Any) -> None:
@@ -498,4 +492,3 @@ def test_every_name_of_the_table_is_a_method_or_waits_for_its_operation(
             method = table.methods[row.name]
             known = {**method.operation.parameters, **method.operation.aliases}
             assert set(method.order) <= set(known) | method.operation.ignored, row.name
-    assert not set(older.LATER) & set(registry.operations)

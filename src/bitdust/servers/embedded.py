@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from bitdust.clock import Clock
 from bitdust.errors import PortInUse
 from bitdust.identity import NameServer
+from bitdust.servers.patience import PatientProtocol
 
 MAX_CONNECTIONS = 512
 """Connections of a name server at one time; more are turned away with status 503."""
@@ -68,7 +69,7 @@ def embedded_config(app: Any, **options: Any) -> uvicorn.Config:
     """A configuration without logs, signals, WebSockets and trust in proxies."""
     return uvicorn.Config(
         app,
-        http="h11",
+        http=PatientProtocol,
         ws="none",
         lifespan="off",
         log_config=None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
 import structlog
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 MAX_MESSAGE = 1024 * 1024
 """Bytes of the longest message from a client."""
 MAX_CLIENTS = 1024
+MAX_HANDSHAKES = 64
+"""Connections that have not shown the secret yet; a new one takes the place of the oldest."""
+HANDSHAKE_TIME = 10.0
+"""Seconds that a handshake may take."""
 MAX_FIELDS = 16
 """Query arguments of a handshake."""
 MAX_WRITE_BUFFER = 256 * 1024
@@ -69,6 +73,25 @@ class _SocketLine:
         transport.abort()
 
 
+class _Arrival(ServerConnection):
+    """A connection that has to give way to later ones until its handshake is done."""
+
+    waiting: ClassVar[dict[ServerConnection, None]]
+    """Those of the same server, the oldest first."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.waiting[self] = None
+        if len(self.waiting) > MAX_HANDSHAKES:
+            oldest = next(iter(self.waiting))
+            del self.waiting[oldest]
+            oldest.transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.waiting.pop(self, None)
+        super().connection_lost(exc)
+
+
 class WebSocketServer:
     """Serves a registry and the event bus over WebSocket on the loopback interface.
 
@@ -85,6 +108,7 @@ class WebSocketServer:
         self.port = port
         self._server: Server | None = None
         self._sessions = Sessions(node, registry)
+        self._handshakes: dict[ServerConnection, None] = {}
         self._log = structlog.get_logger("websocket")
 
     @property
@@ -103,10 +127,16 @@ class WebSocketServer:
         """
         listener = listen_on_loopback(self.port, PORT_SETTING)
         self.port = listener.getsockname()[1]
+
+        class Arrival(_Arrival):
+            waiting = self._handshakes
+
         self._server = await serve(
             self._converse,
             sock=listener,
             process_request=self._admit,
+            create_connection=Arrival,
+            open_timeout=HANDSHAKE_TIME,
             max_size=MAX_MESSAGE,
             max_queue=4,
             write_limit=MAX_WRITE_BUFFER,
@@ -145,6 +175,7 @@ class WebSocketServer:
         return None
 
     async def _converse(self, connection: ServerConnection) -> None:
+        self._handshakes.pop(connection, None)
         await self._sessions.converse(_SocketLine(connection))
 
 

@@ -126,8 +126,8 @@ async def group_info(node: Node, group_key_id: KeyID) -> dict[str, Any]:
     Returns:
         `group_key_id`, `alias`, `label`, `creator`, `state` (`CONNECTED`, `DISCONNECTED` or
         `CLOSED`), `active`, `active_broker_id`, `active_queue_id`, `last_sequence_id` (-1 when the
-        stream is empty), `members`, `brokers`, `forked` (a broker did not tell the truth),
-        `errors` and more.
+        stream is empty), `members`, `brokers`, `generation` (how often its creator went on with
+        other brokers), `forked` (not everybody saw the same stream), `errors` and more.
 
     Raises:
         NoIdentity: there is no identity yet.
@@ -266,13 +266,22 @@ async def group_leave(
     aliases=_KEY,
     example={"group_key_id": _GROUP},
 )
-async def group_reconnect(node: Node, group_key_id: KeyID) -> dict[str, Any]:
+async def group_reconnect(
+    node: Node, group_key_id: KeyID, *, force: bool = False
+) -> dict[str, Any]:
     """Look for the brokers of a group anew.
 
     After a broker served a false stream, everything is read again from another one.
 
+    A group whose brokers are mostly lost for good waits for them. Its creator can go on with others
+    then: with `force`, whatever any reachable broker or member still has is brought together and
+    given to new brokers. If the old ones were not lost but only out of reach, what was written
+    there meanwhile is not in the group any more; everybody concerned is told, and says their own
+    messages again by themselves.
+
     Args:
         group_key_id: of the group.
+        force: go on without the brokers that cannot be reached; for the creator alone.
 
     Returns:
         The group as `group_info` shows it.
@@ -280,12 +289,14 @@ async def group_reconnect(node: Node, group_key_id: KeyID) -> dict[str, Any]:
     Raises:
         NoIdentity: there is no identity yet.
         NotFound: there is no such group.
-        InvalidInput: you did not join it.
+        InvalidInput: you did not join it, or its brokers are well and nothing has to be forced.
+        AccessDenied: you are not in it any more, or did not make it and want to force it.
+        PeerUnreachable: nobody can be found that keeps it from now on.
         ServiceOff: groups are switched off.
 
-    Source: BitDust, second generation, group/reconnect.
+    Source: BitDust, second generation, group/reconnect; `force` is an addition of this engine.
     """
-    await node.require_groups().reconnect(str(group_key_id))
+    await node.require_groups().reconnect(str(group_key_id), force=force)
     return _view(node, str(group_key_id))
 
 

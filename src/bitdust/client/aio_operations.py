@@ -687,8 +687,9 @@ class AsyncOperations(ABC):
         Returns:
             `group_key_id`, `alias`, `label`, `creator`, `state` (`CONNECTED`, `DISCONNECTED` or
             `CLOSED`), `active`, `active_broker_id`, `active_queue_id`, `last_sequence_id` (-1
-            when the stream is empty), `members`, `brokers`, `forked` (a broker did not tell the
-            truth), `errors` and more.
+            when the stream is empty), `members`, `brokers`, `generation` (how often its creator
+            went on with other brokers), `forked` (not everybody saw the same stream), `errors`
+            and more.
         """
         result: dict[str, Any] = await self.ask("group_info", {"group_key_id": group_key_id})
         return result
@@ -738,16 +739,19 @@ class AsyncOperations(ABC):
         )
         return result
 
-    async def group_reconnect(self, group_key_id: str) -> dict[str, Any]:
+    async def group_reconnect(self, group_key_id: str, *, force: bool = False) -> dict[str, Any]:
         """Look for the brokers of a group anew.
 
         Args:
             group_key_id: of the group.
+            force: go on without the brokers that cannot be reached; for the creator alone.
 
         Returns:
             The group as `group_info` shows it.
         """
-        result: dict[str, Any] = await self.ask("group_reconnect", {"group_key_id": group_key_id})
+        result: dict[str, Any] = await self.ask(
+            "group_reconnect", {"group_key_id": group_key_id, "force": force}
+        )
         return result
 
     async def group_share(
@@ -1644,7 +1648,7 @@ class AsyncOperations(ABC):
         return result
 
     async def network_disconnect(self) -> dict[str, Any]:
-        """End all connections and stay away from the network, until `network_reconnect` is called."""
+        """End all connections and stay away until `network_reconnect` is called."""
         result: dict[str, Any] = await self.ask("network_disconnect", {})
         return result
 

@@ -186,6 +186,11 @@ class BrokerCore:
         )
 
     @property
+    def silent(self) -> bool:
+        """Whether this broker must catch up before it votes."""
+        return self._silent
+
+    @property
     def deadline(self) -> float:
         """When ``tick`` wants to be called, monotonic seconds."""
         return self._deadline

@@ -151,6 +151,8 @@ class Rules:
             return "quota"
         if entry.kind == Kind.EPOCH and not self._may_begin(entry):
             return "owner"
+        if entry.kind == Kind.ORDER:  # comes another way: ``group.reform``
+            return "owner"
         if entry.kind == Kind.BROKERS and brokers_in(entry) is None:
             return "brokers"
         if not is_signed(sender, entry.signature, entry.message(self._stream)):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 import apsw
@@ -25,9 +25,11 @@ from bitdust.errors import (
     QuotaExceeded,
 )
 from bitdust.messaging.broker_outbox import BrokerOutbox
+from bitdust.messaging.broker_reform import Rescue
 from bitdust.messaging.broker_rules import Epoch, encode_epochs, may_hire
 from bitdust.messaging.broker_store import BrokerStore, Row, write_stream
 from bitdust.messaging.broker_stream import Attachment, HostedStream
+from bitdust.messaging.group_order import check_order
 from bitdust.messaging.group_ports import Introduce, Port
 from bitdust.messaging.group_wire import (
     APPEND,
@@ -35,10 +37,13 @@ from bitdust.messaging.group_wire import (
     HIRE,
     MAX_APPENDS,
     MAX_MEMBERS,
+    MAX_PAGE_BYTES,
+    MAX_RESCUE,
     MAX_TALK,
     OBJECT,
     PUSH,
     READ,
+    REFORM,
     TALK,
     Append,
     Attach,
@@ -46,8 +51,10 @@ from bitdust.messaging.group_wire import (
     Object,
     Pushed,
     Read,
+    Reform,
     Taken,
     decode_entries,
+    decode_rescue,
     decode_talk,
 )
 from bitdust.network import Call, Reply
@@ -83,6 +90,7 @@ class BrokerService:
         introduce: makes other brokers known to the network.
         max_streams: groups kept here.
         quota: bytes of entries of one group.
+        on_stream: told of each stream that is kept from now on, or no more.
     """
 
     def __init__(
@@ -96,6 +104,7 @@ class BrokerService:
         *,
         max_streams: int,
         quota: int,
+        on_stream: Callable[[bytes, bool], None] = lambda stream, kept: None,
     ) -> None:
         self._port = port
         self._store = store
@@ -104,6 +113,7 @@ class BrokerService:
         self._random = random
         self.max_streams = max_streams
         self.quota = quota
+        self._on_stream = on_stream
         self.streams: dict[bytes, HostedStream] = {}
         self._dirty: dict[bytes, HostedStream] = {}
         self._wake = asyncio.Event()
@@ -125,6 +135,7 @@ class BrokerService:
         self._port.handle(READ, self._on_read)
         self._port.handle(TALK, self._on_talk)
         self._port.handle(OBJECT, self._on_object)
+        self._port.handle(REFORM, self._on_reform)
         self._own(self._flush())
         self._own(self._ticks())
 
@@ -137,6 +148,7 @@ class BrokerService:
         await self._outbox.stop()
         for hosted in self.streams.values():
             hosted.close()
+            self._on_stream(hosted.stream, False)
         self.streams.clear()
         await self._store.close()
 
@@ -146,7 +158,7 @@ class BrokerService:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def _take_up(self, row: Row, *, fresh: bool = False) -> HostedStream:
+    def _take_up(self, row: Row, *, silent: bool = True) -> HostedStream:
         hosted = self.streams[row.stream] = HostedStream(
             row,
             self._store,
@@ -154,10 +166,11 @@ class BrokerService:
             self.quota,
             now=self._clock.monotonic(),
             jitter=lambda: self._random.uniform(0.0, 1.0),
-            fresh=fresh,
+            silent=silent,
         )
         self._hosting.set()
         self._replan.set()
+        self._on_stream(hosted.stream, not hosted.retired)
         return hosted
 
     # --- the disk ----------------------------------------------------------------------------
@@ -172,7 +185,7 @@ class BrokerService:
             self._push(hosted)
         self._dirty[hosted.stream] = hosted
         self._wake.set()
-        if hosted.core.deadline < self._planned:
+        if hosted.due < self._planned:
             self._replan.set()
 
     async def _flush(self) -> None:
@@ -183,6 +196,8 @@ class BrokerService:
             batches = []
             works = []
             for hosted in dirty.values():
+                if hosted.closed:
+                    continue
                 pending, hosted.pending = hosted.pending, []
                 vote = next((r.vote for r in reversed(pending) if r.vote is not None), None)
                 start = hosted.log.dirty_from
@@ -205,6 +220,8 @@ class BrokerService:
                 await self._write(works)
             now = self._clock.monotonic()
             for hosted, pending in batches:
+                if hosted.closed:  # what it says is void
+                    continue
                 for ready in pending:
                     hosted.core.flushed(ready.mark, now)
                     for node_id, message in ready.after:
@@ -237,7 +254,7 @@ class BrokerService:
                 self._hosting.clear()
                 await self._hosting.wait()
             now = self._clock.monotonic()
-            due = min((h.core.deadline for h in self.streams.values()), default=now)
+            due = min((h.due for h in self.streams.values()), default=now)
             self._planned = max(min(due, self._swept + SWEEP), now + TICK)
             self._replan.clear()
             with contextlib.suppress(TimeoutError):
@@ -245,7 +262,7 @@ class BrokerService:
                     await self._replan.wait()
             now = self._clock.monotonic()
             for hosted in list(self.streams.values()):
-                if now >= hosted.core.deadline:
+                if now >= hosted.due:
                     hosted.core.tick(now)
                     self._touch(hosted)
             if now - self._swept >= SWEEP:
@@ -263,11 +280,16 @@ class BrokerService:
                 del attached[oldest.node]
             if attached:
                 hosted.used = max(hosted.used, today)
-            left = hosted.core.settled and self._me not in {b.node for b in hosted.brokers}
+            left = (
+                not hosted.retired
+                and hosted.core.settled
+                and self._me not in {b.node for b in hosted.brokers}
+            )
             idle = today - hosted.used
             if idle > UNUSED_FOR or (left and self._me in hosted.known and idle > LEFT_FOR):
                 del self.streams[hosted.stream]
                 hosted.close()
+                self._on_stream(hosted.stream, False)
                 await self._store.drop(hosted.no)
 
     # --- other brokers -----------------------------------------------------------------------
@@ -275,7 +297,7 @@ class BrokerService:
     async def _on_talk(self, call: Call) -> Reply:
         for talk in decode_talk(await call.read(MAX_TALK)):
             hosted = self.streams.get(talk.stream)
-            if hosted is None:
+            if hosted is None or hosted.retired:
                 continue
             try:
                 hosted.core.receive(call.peer, talk.message, self._clock.monotonic())
@@ -295,10 +317,12 @@ class BrokerService:
         async with self._hiring:
             hosted = self.streams.get(stream)
             if hosted is None:
+                ordered = check_order(hire.order, genesis) if hire.order else None
                 mine = sum(h.hired_by == call.peer for h in self.streams.values())
                 if len(self.streams) >= self.max_streams or mine >= MAX_PER_NODE:
                     raise QuotaExceeded("this broker keeps as many groups as it may")
-                fresh = hire.fresh and hire.brokers == genesis.brokers
+                first = genesis.brokers if ordered is None else ordered.order.brokers
+                fresh = hire.fresh and hire.brokers == first
                 row = await self._store.create(
                     stream,
                     hire.genesis,
@@ -307,7 +331,11 @@ class BrokerService:
                     encode_epochs([Epoch(0, genesis.access)]),
                     self._clock.now(),
                 )
-                hosted = self._take_up(row, fresh=fresh)
+                if ordered is not None:
+                    row = await self._store.obey(row.no, genesis, ordered, Rescue(0, []), self._me)
+                hosted = self._take_up(row, silent=not fresh)
+            elif hire.order:
+                hosted = await self._obey(hosted, hire.order, Rescue(0, []))
         hosted.core.welcome |= {broker.node for broker in hire.brokers}
         hosted.known.update((broker.node, broker.idurl) for broker in hire.brokers)
         return Reply(hosted.state(hire.epoch))
@@ -331,7 +359,7 @@ class BrokerService:
         hosted.attached[call.peer] = fresh  # the last in the dict was heard of last
         hosted.used = self._clock.now()
         self._push_one(hosted, fresh)
-        return Reply(hosted.state(ask.epoch, ask.since))
+        return Reply(hosted.state(ask.epoch, ask.since, ask.generation))
 
     async def _on_append(self, call: Call) -> Reply:
         hosted = self._hosted(call.decode(Append).stream)
@@ -339,7 +367,7 @@ class BrokerService:
         raws = decode_entries(await call.read(MAX_APPEND_BODY))
         if len(raws) > MAX_APPENDS:
             raise FormatError("too many entries in one request")
-        if not hosted.leads:
+        if not hosted.leads or hosted.retired:
             return Reply(Taken([], "leader", hosted.state(attached.epoch)))
         if attached.epoch != hosted.rules.epoch.number:
             return Reply(Taken([], "epoch", hosted.state(attached.epoch)))
@@ -369,9 +397,37 @@ class BrokerService:
         hosted = self._hosted(ask.stream)
         attached = self._attached(hosted, call.peer)
         page = hosted.page(ask.start, attached.epoch)
+        if page is None and ask.beyond and attached.sender == hosted.genesis.owner:
+            page = hosted.beyond(ask.start)
         if page is None:
             return Reply(hosted.state(attached.epoch, ask.start))
         return Reply(*page)
+
+    async def _on_reform(self, call: Call) -> Reply:
+        ask = call.decode(Reform)
+        self._hosted(ask.stream)
+        rescue = Rescue(ask.start, decode_rescue(await call.read(MAX_RESCUE + MAX_PAGE_BYTES)))
+        async with self._hiring:
+            hosted = await self._obey(self._hosted(ask.stream), ask.order, rescue)
+        return Reply(hosted.state(0))
+
+    async def _obey(self, hosted: HostedStream, raw: bytes, rescue: Rescue) -> HostedStream:
+        """Go on as the creator ordered, or leave it to others; what is known already stays."""
+        ordered = check_order(raw, hosted.genesis)
+        known = hosted.ordered
+        again = known is not None and known.digest == ordered.digest
+        if ordered.order.generation < hosted.generation or (
+            again and (hosted.retired or hosted.settled > ordered.order.base or not rescue.raws)
+        ):
+            return hosted
+        if ordered.order.generation == hosted.generation and not again:
+            raise AccessDenied("the creator gave two orders of one generation")
+        hosted.close()
+        self._dirty.pop(hosted.stream, None)
+        row = await self._store.obey(hosted.no, hosted.genesis, ordered, rescue, self._me)
+        log.warning("the creator of a group ordered to go on with other brokers")
+        # whoever had this order before may have lost its disk since, and stays silent
+        return self._take_up(row, silent=again and hosted.core.silent)
 
     async def _on_object(self, call: Call) -> Reply:
         ask = call.decode(Object)

@@ -16,8 +16,10 @@ from typing import Any, Final, Protocol, Self
 import apsw
 import msgspec
 
+from bitdust.messaging.broker_reform import Rescue, obey
 from bitdust.messaging.database import Database
-from bitdust.messaging.group_wire import entry_hash, first_link, next_link
+from bitdust.messaging.group_order import Ordered
+from bitdust.messaging.group_wire import Genesis, entry_hash, first_link, next_link
 
 TAIL_BYTES: Final = 2 << 20
 """Of the newest entries of a stream, kept in memory."""
@@ -33,6 +35,7 @@ CREATE TABLE IF NOT EXISTS entries(
     stream INTEGER NOT NULL, place INTEGER NOT NULL, term INTEGER NOT NULL, raw BLOB NOT NULL,
     link BLOB NOT NULL, brokers INTEGER NOT NULL, PRIMARY KEY(stream, place)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS changes ON entries(stream, place) WHERE brokers;
+CREATE TABLE IF NOT EXISTS orders(stream INTEGER PRIMARY KEY, raw BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS marks(
     stream INTEGER NOT NULL, sender BLOB NOT NULL, counter INTEGER NOT NULL, last BLOB NOT NULL,
     PRIMARY KEY(stream, sender)) WITHOUT ROWID;
@@ -41,7 +44,8 @@ CREATE TABLE IF NOT EXISTS marks(
 
 @dataclass(slots=True)
 class Row:
-    """One stream on the disk; ``terms`` are the places where another term begins."""
+    """One stream on the disk; ``terms`` are the places where another term begins, ``order`` the
+    creator's newest order."""
 
     no: int
     stream: bytes
@@ -60,6 +64,7 @@ class Row:
     changes: list[tuple[int, bytes]]
     marks: dict[bytes, tuple[int, bytes]]
     tail: list[tuple[int, bytes, bytes]]
+    order: bytes = b""
 
 
 class Watcher(Protocol):
@@ -234,11 +239,22 @@ class BrokerStore:
 
         return await self.database.write(work)
 
+    async def obey(
+        self, row_no: int, genesis: Genesis, ordered: Ordered, rescue: Rescue, me: bytes
+    ) -> Row:
+        """Take the creator's order to go on with other brokers."""
+
+        def work(db: apsw.Connection) -> Row:
+            obey(db, row_no, genesis, ordered, rescue, me)
+            return _load(db, genesis.stream)
+
+        return await self.database.write(work)
+
     async def drop(self, no: int) -> None:
         """Forget a stream."""
 
         def work(db: apsw.Connection) -> None:
-            for table in ("entries", "marks"):
+            for table in ("entries", "marks", "orders"):
                 db.execute(f"DELETE FROM {table} WHERE stream = ?", (no,))  # noqa: S608
             db.execute("DELETE FROM streams WHERE no = ?", (no,))
 
@@ -313,9 +329,11 @@ def _load(db: apsw.Connection, stream: bytes) -> Row:
     marks: Any = db.execute(
         "SELECT sender, counter, last FROM marks WHERE stream = ?", (no,)
     ).fetchall()
+    order: Any = db.execute("SELECT raw FROM orders WHERE stream = ?", (no,)).fetchone()
     return Row(
         no, stream, genesis, hired_by, msgspec.msgpack.decode(welcome, type=list[bytes]),
         term, voted, committed, epochs, used, length, size,
         last[0] if last else first_link(stream), terms, changes,
         {sender: (counter, mark) for sender, counter, mark in marks}, tail,
+        order[0] if order else b"",
     )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from bitdust.messaging.broker_core import BrokerCore, Ready, Role
 from bitdust.messaging.broker_rules import Allowance, Epoch, Rules, decode_epochs, encode_epochs
 from bitdust.messaging.broker_store import BrokerStore, Row, StreamLog
 from bitdust.messaging.group_log import brokers_in
+from bitdust.messaging.group_order import known_order
 from bitdust.messaging.group_wire import (
     MAX_PAGE_BYTES,
     MAX_PAGE_ENTRIES,
@@ -81,6 +83,7 @@ class HostedStream:
         quota: bytes of entries.
         now: monotonic seconds.
         jitter: gives numbers from 0 to 1.
+        silent: an empty log may be one that was lost.
     """
 
     def __init__(
@@ -92,7 +95,7 @@ class HostedStream:
         *,
         now: float,
         jitter: Callable[[], float],
-        fresh: bool = False,
+        silent: bool = True,
     ) -> None:
         self.no = row.no
         self.stream = row.stream
@@ -114,10 +117,15 @@ class HostedStream:
             lambda start, end: store.read_old(row.no, start, end),
             lambda raw: members_of(raw) is not None,
         )
-        self._sets: list[tuple[int, list[Broker]]] = [(-1, list(self.genesis.brokers))]
+        self.ordered = known_order(row.order, self.genesis)
+        order = self.ordered.order if self.ordered is not None else None
+        self._floor = 0 if order is None else order.base + 1
+        first = list(self.genesis.brokers if order is None else order.brokers)
+        self.retired = order is not None and me not in {broker.node for broker in first}
+        self._sets: list[tuple[int, list[Broker]]] = [(-1, first)]
         changes = []
         for place, raw in row.changes:
-            found = _brokers(raw)
+            found = _brokers(raw) if place >= self._floor else None
             if found is not None:
                 self._sets.append((place, found))
                 changes.append((place, frozenset(broker.node for broker in found)))
@@ -125,21 +133,23 @@ class HostedStream:
             me,
             self.log,
             members_of,
-            frozenset(broker.node for broker in self.genesis.brokers),
+            frozenset(broker.node for broker in first),
             changes=changes,
-            term=row.term,
+            term=row.term if order is None else max(row.term, order.term),
             voted=row.voted,
             commit=row.committed,
             now=now,
             jitter=jitter,
-            silent=not fresh and row.length == 0,
+            silent=silent and row.length == 0,
             welcome=frozenset(row.welcome),
+            floor=self._floor,
         )
-        self.known = {broker.node: broker.idurl for broker in self.genesis.brokers}
+        self.known = {broker.node: broker.idurl for broker in first}
         self.attached: OrderedDict[bytes, Attachment] = OrderedDict()
         self.pending: list[Ready] = []
         self.marks_due: dict[bytes, tuple[int, bytes]] = {}
         self.epochs_due = False
+        self.closed = False
         self.settled = row.committed
         self.on_disk = row.length
         self.committed_on_disk = row.committed
@@ -160,16 +170,28 @@ class HostedStream:
         """Whether this broker orders."""
         return self.core.role is Role.LEADER
 
-    def state(self, epoch: int, since: int = -1) -> Attached:
-        """How the stream stands for a reader of that epoch."""
+    @property
+    def generation(self) -> int:
+        """Of the creator's newest order, 0 if there was none."""
+        return 0 if self.ordered is None else self.ordered.order.generation
+
+    def state(self, epoch: int, since: int = -1, generation: int = 0) -> Attached:
+        """How the stream stands for a reader of that epoch, who knows orders so far."""
+        order = b""
+        if self.ordered is not None and generation < self.generation:
+            order = self.ordered.raw
+        if self.retired:
+            return Attached(b"", self.brokers, 0, generation=self.generation, order=order)
         length = self.rules.readable(epoch, self.settled)
         link = self.log.link_at(since) if 0 <= since <= length else b""
-        return Attached(self.core.leader, self.brokers, length, link, self.core.term)
+        return Attached(
+            self.core.leader, self.brokers, length, link, self.core.term, self.generation, order
+        )
 
     def page(self, start: int, epoch: int) -> tuple[Page, bytes] | None:
         """Entries from ``start`` on that a reader of that epoch may have, None when none."""
         length = self.rules.readable(epoch, self.settled)
-        if start >= length:
+        if start >= length or self.retired:
             return None
         key = (start, length)
         found = self._pages.get(key)
@@ -182,6 +204,14 @@ class HostedStream:
             while len(self._pages) > SPLIT_CACHE:
                 self._pages.popitem(last=False)
         return found
+
+    def beyond(self, start: int) -> tuple[Page, bytes] | None:
+        """Entries from ``start`` on, committed or not; None when there are none."""
+        if self.retired or not self.settled <= start < self.log.length:
+            return None
+        raws = [raw for _, raw in self.log.read(start, MAX_PAGE_ENTRIES, MAX_PAGE_BYTES)]
+        end = start + len(raws)
+        return Page(self.stream, start, end, self.log.link_at(end)), encode_entries(raws)
 
     # --- entries of members ------------------------------------------------------------------
 
@@ -262,7 +292,7 @@ class HostedStream:
             return
         self.marks_due[entry.sender] = (entry.counter, entry_hash(raw))
         self.epochs_due = self.epochs_due or entry.kind == Kind.EPOCH
-        found = brokers_in(entry)
+        found = brokers_in(entry) if place >= self._floor else None
         if found is not None:
             self._sets.append((place, found))
             self.known.update((broker.node, broker.idurl) for broker in found)
@@ -277,8 +307,14 @@ class HostedStream:
             kept.append(epoch)
         return encode_epochs(kept)
 
+    @property
+    def due(self) -> float:
+        """When the core wants to be called, monotonic seconds."""
+        return math.inf if self.retired else self.core.deadline
+
     def close(self) -> None:
         """Nobody needs to wait any more."""
+        self.closed = True
         for _, _, future in self._waiting:
             if not future.done():
                 future.set_result(False)

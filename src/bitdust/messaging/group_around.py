@@ -27,6 +27,8 @@ ASK_TIMEOUT: Final = 5.0
 
 FindBrokers = Callable[[int, Collection[bytes]], Awaitable[list[Broker]]]
 """Finds up to that many nodes that take groups, other than those named."""
+FindGroup = Callable[[bytes, bytes, dict[int, bytes]], Awaitable[list[Broker]]]
+"""Finds nodes that may keep a group: its stream, its key's fingerprint, the keys of its epochs."""
 Announce = Callable[[str, bytes, int, bytes, list[Broker]], Awaitable[None]]
 """Publishes a group's brokers: key id, key fingerprint, epoch, its key, the brokers."""
 
@@ -47,6 +49,7 @@ class Around:
         pool: where keys are used that take long.
         introduce: makes a broker known to the network.
         find_brokers: finds new ones.
+        find_group: finds those of a group whose known ones are gone.
         announce: publishes a group's brokers.
         keep: keeps what must outlive this machine; told of every change.
     """
@@ -63,6 +66,7 @@ class Around:
     pool: Executor
     introduce: Introduce
     find_brokers: FindBrokers
+    find_group: FindGroup
     announce: Announce
     keep: GroupKeep
 
@@ -98,7 +102,11 @@ class Around:
         epoch = max(reader.state.keys)
         key = reader.epoch_key(epoch)
         assert key is not None
-        ask = Attach(reader.stream, epoch, keys.sender, since, push, int(self.clock.now()))
+        generation = 0 if reader.ordered is None else reader.ordered.order.generation
+        ask = Attach(
+            reader.stream, epoch, keys.sender, since, push, int(self.clock.now()),
+            generation=generation,
+        )  # fmt: skip
         message = ask.message(self.me, broker.node)
         ask = msgspec.structs.replace(ask, proof=key.prove(message), sent=keys.sign(message))
         response = await self.ask(broker, ATTACH, ask)
@@ -118,8 +126,9 @@ class Around:
         if state.epoch not in state.keys:
             raise PeerUnreachable("the group's key of today is missing")
         key = EpochKey(state.keys[state.epoch])
+        order = reader.ordered.raw if reader.ordered is not None else b""
         hire = Hire(
-            reader.genesis.encode(), state.epoch, key.access, state.signature, brokers, fresh
+            reader.genesis.encode(), state.epoch, key.access, state.signature, brokers, fresh, order
         )
         hire = msgspec.structs.replace(hire, proof=key.prove(hire.message(self.me, broker.node)))
         response = await self.ask(broker, HIRE, hire)

@@ -17,7 +17,14 @@ from bitdust.errors import BitdustError, FormatError
 from bitdust.identity import make_private_directory, read_secret, remove_file, write_secret
 from bitdust.messaging.group_log import begin
 from bitdust.messaging.group_store import MAX_GROUPS, GroupRow
-from bitdust.messaging.group_wire import MAX_EPOCHS, BrokerList, Bytes32, Genesis, decode_struct
+from bitdust.messaging.group_wire import (
+    MAX_EPOCHS,
+    BrokerList,
+    Bytes32,
+    EncodedOrder,
+    Genesis,
+    decode_struct,
+)
 
 SUFFIX: Final = ".group"
 MAX_FILE: Final = 256 * 1024
@@ -38,6 +45,7 @@ class _Kept(msgspec.Struct):
     active: bool
     keys: Annotated[dict[int, Bytes32], msgspec.Meta(min_length=1, max_length=MAX_EPOCHS)]
     brokers: BrokerList | None = None
+    order: EncodedOrder = b""
 
 
 class GroupKeep:
@@ -60,6 +68,7 @@ class GroupKeep:
         kept = _Kept(
             _FORMAT, row.key_id, row.fingerprint, row.label, row.creator, row.creator_node,
             row.genesis, row.voucher, row.active, row.state.keys, row.state.brokers or None,
+            row.order,
         )  # fmt: skip
         raw = msgspec.msgpack.encode(kept)
         if self._written.get(row.key_id) == raw:
@@ -96,7 +105,7 @@ def _read(path: Path) -> GroupRow:
         raise FormatError(f"the file of a group has the unknown format {kept.format}")
     row = GroupRow(
         kept.key_id, kept.fingerprint, kept.label, kept.creator, kept.creator_node,
-        kept.genesis, kept.voucher, kept.active,
+        kept.genesis, kept.voucher, kept.active, order=kept.order,
     )  # fmt: skip
     if kept.genesis:
         row.state = begin(decode_struct(kept.genesis, Genesis, 4096), kept.keys)

@@ -24,6 +24,7 @@ from bitdust.messaging.group_keys import (
     is_signed,
     open_entry,
 )
+from bitdust.messaging.group_order import Ordered, order_in
 from bitdust.messaging.group_wire import (
     MAX_CONTENT,
     MAX_EPOCHS,
@@ -131,6 +132,7 @@ class State:
         brokers: the newest set in the stream.
         members: by sender key.
         fork: why nothing more is taken, empty while all is well.
+        doubt: the sender whose word alone is against the stream, if that is why.
         out: whether this member was removed.
     """
 
@@ -144,6 +146,7 @@ class State:
     members: dict[bytes, Member] = field(default_factory=dict)
     fork: str = ""
     out: bool = False
+    doubt: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,9 +175,11 @@ class Outcome:
     Args:
         events: in order.
         changed: members whose rows changed.
+        ordered: a new order of the creator.
     """
 
     events: list[Heard | Noticed] = field(default_factory=list)
+    ordered: Ordered | None = None
     changed: set[bytes] = field(default_factory=set)
 
 
@@ -193,14 +198,24 @@ class Reader:
         mine: the own keys in the group.
         creator: node id of the group's creator.
         state: where it stands; changed in place.
+        ordered: the creator's newest order that is known.
     """
 
     def __init__(
-        self, genesis: Genesis, group: bytes, mine: SenderKeys, creator: bytes, state: State
+        self,
+        genesis: Genesis,
+        group: bytes,
+        mine: SenderKeys,
+        creator: bytes,
+        state: State,
+        ordered: Ordered | None = None,
     ) -> None:
         self.genesis = genesis
         self.stream = genesis.stream
         self.state = state
+        self.ordered = ordered
+        self.excused: set[bytes] = set()
+        """Senders whose word against the stream was found to be wrong."""
         self._group = group
         self._mine = mine
         self._creator = creator
@@ -285,8 +300,11 @@ class Reader:
         value, links = self.state.link, []
         entries: list[tuple[Entry | None, bytes]] = []
         newest: dict[bytes, tuple[int, bytes, Entry]] = {}
-        for raw in raws:
+        ordered = self.ordered
+        for place, raw in enumerate(raws, self.state.position):
             digest = entry_hash(raw)
+            if ordered is not None and place == ordered.order.base:
+                self._check_order(ordered, value, digest)
             value = next_link(value, digest)
             links.append(value)
             if not raw:
@@ -315,6 +333,10 @@ class Reader:
             raise self._fork("more senders than a broker may let in")
         return entries, links
 
+    def _check_order(self, ordered: Ordered, link: bytes, digest: bytes) -> None:
+        if link != ordered.order.link or digest != ordered.digest:
+            raise self._fork("the stream is not the one the creator ordered to go on with")
+
     def _fork(self, reason: str) -> IntegrityError:
         self.state.fork = reason
         return IntegrityError(reason)
@@ -336,18 +358,21 @@ class Reader:
         if content is not None:
             if content.seen > place:
                 content = None  # nobody can have seen what comes after
-            elif self.disagrees(content.seen, content.link):
+            elif entry.sender not in self.excused and self.disagrees(content.seen, content.link):
                 who = member.idurl or "a member"
                 state.fork = f"{who} was served another stream than this one"
+                state.doubt = entry.sender
                 return False
         member.counter, member.last = entry.counter, digest
         outcome.changed.add(entry.sender)
         if entry.kind == Kind.EPOCH and not self._begin(entry, content, outcome):
             return False
+        if entry.kind == Kind.ORDER and not self._obey(entry, digest, outcome):
+            return False
         if entry.kind == Kind.BROKERS:
             self._move(entry, member, outcome)
         elif content is None:
-            if entry.kind != Kind.EPOCH:
+            if entry.kind not in (Kind.EPOCH, Kind.ORDER):
                 outcome.events.append(Noticed(place, "unreadable", member))
         else:
             self._understand(entry, content, member, outcome)
@@ -454,9 +479,32 @@ class Reader:
 
     def _move(self, entry: Entry, member: Member, outcome: Outcome) -> None:
         brokers = brokers_in(entry)
+        if self.ordered is not None and self.state.position < self.ordered.order.base:
+            return  # that was before the order
         if brokers is not None:
             self.state.brokers = brokers
             outcome.events.append(Noticed(self.state.position, "brokers", member))
+
+    def _obey(self, entry: Entry, digest: bytes, outcome: Outcome) -> bool:
+        """The creator ordered to go on with other brokers, here."""
+        state, order, known = self.state, order_in(entry), self.ordered
+        if (
+            order is None
+            or entry.sender != self.genesis.owner
+            or order.base != state.position
+            or order.link != state.link
+        ):
+            state.fork = "an order that the creator did not give"
+            return False
+        if known is None or order.generation > known.order.generation:
+            self.ordered = outcome.ordered = Ordered(order, entry.encode(), digest)
+        elif digest != known.digest and order.base >= known.order.base:
+            state.fork = "an order of the creator that was superseded"
+            return False
+        if self.ordered is not None and digest == self.ordered.digest:
+            state.brokers = list(order.brokers)
+            outcome.events.append(Noticed(state.position, "brokers", self._member(entry.sender)))
+        return True
 
     # --- bookkeeping -------------------------------------------------------------------------
 

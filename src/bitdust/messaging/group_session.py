@@ -15,45 +15,57 @@ import apsw
 import msgspec
 import structlog
 
-from bitdust.errors import BitdustError, IntegrityError, NetworkError, PeerUnreachable
+from bitdust.errors import BitdustError, IntegrityError, PeerUnreachable
 from bitdust.ids import IDURL
-from bitdust.messaging.group_around import Around, is_unknown
+from bitdust.messaging.group_around import Around
+from bitdust.messaging.group_brokers import GroupBrokers
 from bitdust.messaging.group_keys import SenderKeys, Voucher
-from bitdust.messaging.group_log import MAX_SENDERS, Came, Heard, Noticed, Outcome, Reader, begin
+from bitdust.messaging.group_log import (
+    MAX_SENDERS,
+    Came,
+    Heard,
+    Noticed,
+    Outcome,
+    Reader,
+    Said,
+    begin,
+)
+from bitdust.messaging.group_order import check_order, known_order
 from bitdust.messaging.group_sending import Sender
 from bitdust.messaging.group_store import (
+    MAX_OUTBOX,
     GroupRow,
+    drop_tail,
     end_waiting,
     forget_members,
+    keep_tail,
+    put_waiting,
     save_group,
     save_progress,
+    trim_tail,
 )
 from bitdust.messaging.group_wire import (
-    MAX_PAGE_BODY,
-    READ,
-    Attached,
+    MAX_RESCUE,
     Broker,
     Kind,
     Page,
-    Read,
-    decode_entries,
 )
-from bitdust.messaging.history import insert_message, set_sequence, set_state
+from bitdust.messaging.history import insert_message, set_sequence, set_state, void_sequences
 from bitdust.messaging.message import GROUP, INCOMING, OUTGOING, SENT, Message, decode_data
 from bitdust.pool import in_pool
 
 RENEW: Final = 20.0
-"""Seconds between two looks at the broker that leads, and at one of the others."""
+"""Seconds between two looks at the broker that leads."""
+RENEW_IDLE: Final = 120.0
+CARE: Final = 15.0
+"""Seconds between two looks at all brokers; up to twice that."""
+CARE_IDLE: Final = 120.0
+ACTIVE: Final = 60.0
+"""Seconds without an entry after which a group is idle, and is looked at seldom."""
 PAUSE_FIRST: Final = 0.3
 PAUSE_MOST: Final = 10.0
-READ_TIMEOUT: Final = 20.0
 BIG_PAGE: Final = 16
 """Entries from which a page is checked in the pool."""
-DEAD_AFTER: Final = 60.0
-"""Seconds of silence after which a broker is replaced."""
-CARE: Final = 15.0
-START_OVER: Final = 60.0
-"""Seconds between two times that a whole stream is read again."""
 
 CONNECTED: Final = "CONNECTED"
 DISCONNECTED: Final = "DISCONNECTED"
@@ -84,13 +96,9 @@ class GroupSession:
         self._wake = asyncio.Event()
         self._changed = asyncio.Event()
         self._lost = False
-        self._distrusted: set[bytes] = set()
-        self._liars: set[bytes] = set()
-        """Of them, those whose entries were wrong in themselves."""
-        self._started_over = -1e9
-        self._hints: dict[bytes, Broker] = {}
-        self._silent: dict[bytes, float] = {}
+        self.brokers = GroupBrokers(self, around)
         self._next_care = 0.0
+        self._tail_bytes = MAX_RESCUE
         self._names: dict[str, str] = {}
         self._task: asyncio.Task[None] | None = None
         self._carer: asyncio.Task[None] | None = None
@@ -99,7 +107,9 @@ class GroupSession:
 
     def _new_reader(self) -> Reader:
         row = self.row
-        return Reader(row.stream(), row.fingerprint, self.keys, row.creator_node, row.state)
+        genesis = row.stream()
+        ordered = known_order(row.order, genesis)
+        return Reader(genesis, row.fingerprint, self.keys, row.creator_node, row.state, ordered)
 
     # --- life --------------------------------------------------------------------------------
 
@@ -127,26 +137,37 @@ class GroupSession:
             self._lost = True
             self._wake.set()
 
-    async def reconnect(self) -> None:
-        """Look for the leader anew; after a fork read the whole stream again."""
-        if self.row.fork:
+    async def reconnect(self, *, again: bool = True) -> None:
+        """Look for the leader anew; after a fork read the whole stream ``again``."""
+        if self.row.fork and again:
             self.row.fork = self.error = ""
-            await self._start_over()
-        self._distrusted.clear()
-        self._liars.clear()
+            await self.start_over()
+        self.brokers.trust.forget()
         self._lost = True
         self._wake.set()
 
-    async def _start_over(self) -> None:
-        """Read the whole stream again; the history holds what was shown."""
+    async def start_over(self, void: int | None = None) -> None:
+        """Read the whole stream again; the history holds what was shown.
+
+        Args:
+            void: from this place on the stream is another one now.
+        """
         async with self._turn:
+            brokers = self.row.state.brokers
             self.row.state = begin(self.row.stream(), self.row.state.keys)
+            self.row.state.brokers = brokers
             self.reader = self._new_reader()
             self.sender.use(self.reader)
 
             def work(db: apsw.Connection) -> None:
-                forget_members(db, self.row.no)
+                no = self.row.no
+                forget_members(db, no)
+                drop_tail(db, no, 0 if void is None else void)
                 save_group(db, self.row)
+                if void is not None:
+                    for ident, data, time in void_sequences(db, self.row.key_id, void, MAX_OUTBOX):
+                        said = msgspec.msgpack.encode(Said(ident, data, time))
+                        put_waiting(db, no, ident, Kind.MESSAGE, said)
 
             await self._around.database.write(work)
 
@@ -180,7 +201,14 @@ class GroupSession:
         while True:
             self._lost = False
             try:
-                await self._connect()
+                if self.row.state.out:
+                    raise PeerUnreachable(
+                        "you are not in this group any more",
+                        hint="ask a member to invite you again",
+                    )
+                self.leader = await self.brokers.connect()
+                self.error = self.row.fork
+                self.sender.reset()
                 pause = PAUSE_FIRST
                 await self._serve()
             except BitdustError as exc:
@@ -198,116 +226,68 @@ class GroupSession:
             self._wake.clear()
             pause = min(2 * pause, PAUSE_MOST)
 
-    # --- finding the leader ------------------------------------------------------------------
+    async def report(
+        self, broker: Broker | None, reason: str, *, proven: bool = True
+    ) -> IntegrityError:
+        """Tell that something is wrong with the stream.
 
-    def _candidates(self) -> list[Broker]:
-        found = {broker.node: broker for broker in self.row.state.brokers}
-        found.update({node: b for node, b in self._hints.items() if node not in found})
-        return [broker for node, broker in found.items() if node not in self._distrusted]
+        Args:
+            broker: whose page it was; None when no broker is to blame.
+            reason: what is wrong.
+            proven: the page is wrong in itself, so nobody else has to be heard.
 
-    async def _connect(self) -> None:
-        """Read what is missing, and attach to the broker that leads.
-
-        Raises:
-            BitdustError: none can be found now.
+        Returns:
+            The error to be raised.
         """
-        if self.row.state.out:
-            raise PeerUnreachable(
-                "you are not in this group any more", hint="ask a member to invite you again"
-            )
-        now = self._around.clock.monotonic()
-        if not self._candidates() and now - self._started_over > START_OVER:
-            # all others hold another stream than the one that was taken: that one was the false one
-            self._started_over = now
-            self._distrusted = set(self._liars)
-            await self._start_over()
-        problem: BitdustError = PeerUnreachable("no broker of the group can be trusted")
-        waiting, tried = self._candidates(), set[bytes]()
-        leaders: dict[bytes, int] = {}
-        while waiting:
-            waiting.sort(key=lambda broker: -leaders.get(broker.node, -1))
-            broker = waiting.pop(0)
-            if broker.node in tried:
-                continue
-            tried.add(broker.node)
-            try:
-                state = await self._visit(broker)
-            except BitdustError as exc:
-                problem = exc
-                continue
-            for hint in state.brokers:
-                if hint.node not in self._hints and len(self._hints) < 16:
-                    self._hints[hint.node] = hint
-                    waiting.append(hint)
-            if state.leader == broker.node:
-                attached = await self._around.attach(
-                    broker, self.reader, self.keys, since=self.row.state.position, push=True
-                )
-                if attached.leader == broker.node:
-                    self.leader = broker
-                    self.error = self.row.fork
-                    self.sender.reset()
-                    return
-            elif state.leader:
-                leaders[state.leader] = state.term
-        if isinstance(problem, IntegrityError):
-            raise problem
-        raise PeerUnreachable(f"no broker of the group leads now ({problem.message})")
-
-    async def _visit(self, broker: Broker) -> Attached:
-        """Attach to a broker and read all it has.
-
-        Raises:
-            BitdustError: it cannot be reached, refuses, or serves another stream.
-        """
-        since = self.row.state.position
-        try:
-            state = await self._around.attach(
-                broker, self.reader, self.keys, since=since, push=False
-            )
-        except NetworkError as exc:
-            if not is_unknown(exc):
-                raise
-            await self._around.hire(broker, self.reader, self.row.state.brokers, fresh=False)
-            raise
-        self._silent.pop(broker.node, None)
-        if self.reader.disagrees(since, state.link):
-            raise await self._forked(
-                broker, "a broker serves another stream than others did", proven=False
-            )
-        while self.row.state.position < state.length and not self.row.state.out:
-            before = self.row.state.position
-            ask = Read(self.reader.stream, before)
-            response = await self._around.ask(broker, READ, ask, timeout=READ_TIMEOUT)
-            raw = await response.read(MAX_PAGE_BODY)
-            if not raw:
-                break
-            page = response.decode(Page)
-            await self.take(broker, page, decode_entries(raw))
-            if self.row.state.position <= before:
-                break
-        return state
-
-    async def _forked(self, broker: Broker, reason: str, *, proven: bool = True) -> IntegrityError:
-        self._distrusted.add(broker.node)
-        if proven:
-            self._liars.add(broker.node)
-        self.row.fork = f"{reason} ({broker.idurl})"
+        if broker is not None and proven:
+            self.brokers.trust.lies(broker.node)
+        self.row.fork = reason if broker is None else f"{reason} ({broker.idurl})"
         self.error = self.row.fork
         self._around.events.publish(
             "group-stream-forked",
             group_key_id=self.row.key_id,
-            broker=broker.idurl,
+            broker="" if broker is None else broker.idurl,
             reason=reason,
             sequence_id=self.row.state.position - 1,
         )
-        log.warning("a broker does not tell the truth", group=self.row.key_id, reason=reason)
+        log.warning("a group's stream is not what it was", group=self.row.key_id, reason=reason)
         await self._around.database.write(
             lambda db: db.execute(
                 "UPDATE groups SET fork = ? WHERE no = ?", (self.row.fork, self.row.no)
             )
         )
         return IntegrityError(reason)
+
+    async def obey(self, raw: bytes) -> None:
+        """Go on with other brokers, as the creator ordered.
+
+        What was read from the order's place on is void: it stays in the history without a place,
+        and the own messages of it are said again.
+
+        Raises:
+            FormatError, IntegrityError: that is no order of the creator.
+        """
+        ordered = check_order(raw, self.reader.genesis)
+        order, known = ordered.order, self.reader.ordered
+        if known is not None and known.order.generation >= order.generation:
+            return
+        old, read = self.row.state.brokers, self.row.state.position
+        self.row.order, self.reader.ordered = raw, ordered
+        self.row.state.brokers = list(order.brokers)
+        if read > order.base:
+            await self.start_over(void=order.base)
+            await self.report(
+                None,
+                f"the creator went on with other brokers from place {order.base} on:"
+                f" {read - order.base} entries that were read here are not in the group any more",
+            )
+        else:
+            await self._around.database.write(lambda db: save_group(db, self.row))
+        self.brokers.retire(old)
+        self._lost = True
+        self._wake.set()
+        await self._around.kept(self.row)
+        await self.announce()
 
     # --- while it is connected ---------------------------------------------------------------
 
@@ -317,20 +297,24 @@ class GroupSession:
         await self._introduce_myself()
         self._set_state(CONNECTED)
         clock = self._around.clock
-        due = clock.monotonic() + RENEW
+        due, active = clock.monotonic() + RENEW, clock.monotonic()
+        position = self.row.state.position
         while not self._lost:
             self._wake.clear()
             if not await self.sender.send(leader):
                 if self.sender.behind:
-                    await self._visit(leader)
+                    await self.brokers.visit(leader)
                     self.sender.reset()
                     await clock.sleep(0.05)
                     continue
                 return
             now = clock.monotonic()
+            if position != self.row.state.position:
+                position, active = self.row.state.position, now
+            idle = now - active > ACTIVE
             if now >= due:
-                due = now + RENEW
-                state = await self._visit(leader)
+                due = now + (RENEW_IDLE if idle else RENEW)
+                state = await self.brokers.visit(leader)
                 if state.leader != leader.node:
                     return
                 # a push may have failed meanwhile: say that entries are wanted
@@ -339,12 +323,16 @@ class GroupSession:
                 )
             if now >= self._next_care and (self._carer is None or self._carer.done()):
                 self._next_care = now + CARE * self._around.random.uniform(1.0, 2.0)
-                self._carer = asyncio.create_task(self._care(leader), name="group brokers")
+                self._carer = asyncio.create_task(self._care(leader, idle), name="group brokers")
             try:
                 async with asyncio.timeout(max(0.05, min(due, self._next_care) - now)):
                     await self._wake.wait()
             except TimeoutError:
                 pass
+
+    async def _care(self, leader: Broker, idle: bool) -> None:
+        if await self.brokers.care(leader) and idle:
+            self._next_care += CARE_IDLE * self._around.random.uniform(1.0, 2.0)
 
     async def _introduce_myself(self) -> None:
         me = self.reader.me
@@ -358,43 +346,68 @@ class GroupSession:
         voucher = msgspec.msgpack.decode(raw, type=Voucher) if raw else None
         await self.sender.queue(Kind.CONTROL, Came(card, voucher), first=True)
 
-    async def take(self, broker: Broker, page: Page, raws: list[bytes]) -> None:
+    async def take(
+        self, broker: Broker, page: Page, raws: list[bytes], *, tentative: bool = False
+    ) -> None:
         """Take a page that a broker serves.
+
+        Args:
+            broker: who serves it.
+            page: where it belongs.
+            raws: the entries.
+            tentative: whoever serves it need not be right; nothing is reported.
 
         Raises:
             IntegrityError: it is not part of the stream as it was served before.
         """
         async with self._turn:
             state = self.row.state
-            missing = self.sender.is_missing(page.start, raws)
-            if missing:
-                raise await self._forked(broker, "an acknowledged message is missing")
-            start = state.position
-            try:
-                if len(raws) > BIG_PAGE:
-                    outcome = await in_pool(
-                        self._around.pool, self.reader.take, page.start, raws, page.link
-                    )
-                else:
-                    outcome = self.reader.take(page.start, raws, page.link)
-            except IntegrityError as exc:
-                if state.fork:
-                    state.fork = ""
-                    raise await self._forked(broker, exc.message) from exc
-                raise
-            messages = [self._message(e) for e in outcome.events if isinstance(e, Heard)]
-            fresh: list[Message] = []
-            if state.position > start:
-                fresh = await self._around.database.write(
-                    lambda db: self._write(db, outcome, messages)
+            if self.sender.is_missing(page.start, raws):
+                raise await self.report(broker, "an acknowledged message is missing")
+            while await self._take(broker, page, raws, tentative):
+                pass
+            if state is not self.row.state:
+                raise IntegrityError("the stream is read again")
+
+    async def _take(self, broker: Broker, page: Page, raws: list[bytes], tentative: bool) -> bool:
+        """Take a page as far as it is right; True when the rest can be tried once more."""
+        state = self.row.state
+        start = state.position
+        try:
+            if len(raws) > BIG_PAGE:
+                outcome = await in_pool(
+                    self._around.pool, self.reader.take, page.start, raws, page.link
                 )
-                for message in messages:
-                    if message.direction == OUTGOING and message.sequence is not None:
-                        self.sender.seen(message.message_id, message.sequence)
-            await self._tell(outcome, fresh)
-            if state.fork:
-                reason, state.fork = state.fork, ""
-                raise await self._forked(broker, reason)
+            else:
+                outcome = self.reader.take(page.start, raws, page.link)
+        except IntegrityError as exc:
+            reason, state.fork = state.fork, ""
+            if reason and not tentative:
+                raise await self.report(broker, exc.message) from exc
+            raise
+        reason, doubt = state.fork, state.doubt
+        state.fork, state.doubt = "", b""
+        messages = [self._message(e) for e in outcome.events if isinstance(e, Heard)]
+        fresh: list[Message] = []
+        if state.position > start:
+            taken = raws[start - page.start : state.position - page.start]
+            fresh = await self._around.database.write(
+                lambda db: self._write(db, outcome, messages, start, taken)
+            )
+            for message in messages:
+                if message.direction == OUTGOING and message.sequence is not None:
+                    self.sender.seen(message.message_id, message.sequence)
+        await self._tell(outcome, fresh)
+        if not reason:
+            return False
+        if doubt and (tentative or await self.brokers.confirms(broker)):
+            # one member's word against what several brokers hold: it was deceived, or deceives
+            self.reader.excused.add(doubt)
+            await self.report(None, reason)
+            return True
+        if tentative:
+            raise IntegrityError(reason)
+        raise await self.report(broker, reason, proven=not doubt)
 
     def _name(self, idurl: str) -> str:
         """A member's global id; kept, since every message needs it."""
@@ -418,20 +431,34 @@ class GroupSession:
         )  # fmt: skip
 
     def _write(
-        self, db: apsw.Connection, outcome: Outcome, messages: list[Message]
+        self,
+        db: apsw.Connection,
+        outcome: Outcome,
+        messages: list[Message],
+        start: int,
+        raws: list[bytes],
     ) -> list[Message]:
         """Everything that a page changes, as one transaction; gives the messages not known."""
         row, own, fresh = self.row, [], []
         for message in messages:
             if insert_message(db, message):
                 fresh.append(message)
-            elif message.direction == OUTGOING:
-                set_state(db, message.message_id, SENT, row.key_id)
+            else:
+                if message.direction == OUTGOING:
+                    set_state(db, message.message_id, SENT, row.key_id)
                 assert message.sequence is not None
                 set_sequence(db, message.message_id, row.key_id, message.sequence)
             if message.direction == OUTGOING:
                 own.append(message.message_id)
         end_waiting(db, row.no, own)
+        keep_tail(db, row.no, start, raws, row.state.link)
+        self._tail_bytes += sum(map(len, raws))
+        if self._tail_bytes > MAX_RESCUE // 8:
+            self._tail_bytes = 0
+            trim_tail(db, row.no)
+        if outcome.ordered is not None:
+            row.order = outcome.ordered.raw
+            save_group(db, row)
         members = row.state.members
         save_progress(db, row, [members[s] for s in outcome.changed if s in members])
         return fresh
@@ -457,7 +484,7 @@ class GroupSession:
                 self._lost = self.leader not in self.row.state.brokers
                 self._wake.set()
                 await self._around.kept(self.row)
-                await self._announce()
+                await self.announce()
         self._changed.set()
 
     def _on_epoch(self) -> None:
@@ -474,50 +501,14 @@ class GroupSession:
             ]
             self.sender.sealed_to = frozenset()
 
-    async def _announce(self) -> None:
+    async def announce(self) -> None:
+        """Publish who the brokers are."""
         state = self.row.state
         key = state.keys.get(state.epoch)
         if key is not None:
             await self._around.announce(
                 self.row.key_id, self.row.fingerprint, state.epoch, key, state.brokers
             )
-
-    # --- looking after the brokers -----------------------------------------------------------
-
-    async def _care(self, leader: Broker) -> None:
-        """Compare what the others hold with the own view; replace one that is gone for long."""
-        try:
-            now = self._around.clock.monotonic()
-            for broker in list(self.row.state.brokers):
-                if broker.node == leader.node:
-                    continue
-                try:
-                    await self._visit(broker)
-                except IntegrityError:
-                    self._silent.setdefault(broker.node, now - DEAD_AFTER)
-                except BitdustError:
-                    self._silent.setdefault(broker.node, now)
-            gone = [n for n, since in self._silent.items() if now - since >= DEAD_AFTER]
-            current = {broker.node for broker in self.row.state.brokers}
-            gone = [node for node in gone if node in current]
-            if gone or len(current) < 3:
-                await self._replace(gone[0] if gone else None)
-            await self._announce()
-        except BitdustError as exc:
-            log.info("the brokers of a group stay as they are", reason=exc.message)
-
-    async def _replace(self, gone: bytes | None) -> None:
-        brokers = self.row.state.brokers
-        found = await self._around.find_brokers(1, {broker.node for broker in brokers})
-        if not found or self.reader.me.state != "active":
-            return
-        wanted = [broker for broker in brokers if broker.node != gone] + found[:1]
-        await self._around.hire(found[0], self.reader, wanted, fresh=False)
-        if brokers == self.row.state.brokers:
-            await self.sender.move(wanted)
-            if gone is not None:
-                self._silent.pop(gone, None)
-            self._wake.set()
 
 
 def name_of(idurl: str) -> str:

@@ -15,7 +15,14 @@ import msgspec
 
 from bitdust.messaging.database import Database
 from bitdust.messaging.group_log import Member, State
-from bitdust.messaging.group_wire import Broker, Genesis, decode_struct
+from bitdust.messaging.group_wire import (
+    MAX_RESCUE,
+    Broker,
+    Genesis,
+    decode_entries,
+    decode_struct,
+    encode_entries,
+)
 
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS groups(
@@ -31,6 +38,10 @@ CREATE TABLE IF NOT EXISTS group_members(
 CREATE TABLE IF NOT EXISTS group_outbox(
     no INTEGER PRIMARY KEY AUTOINCREMENT, grp INTEGER NOT NULL, ident TEXT NOT NULL,
     kind INTEGER NOT NULL, body BLOB NOT NULL, opened BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS group_orders(grp INTEGER PRIMARY KEY, raw BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS group_tail(
+    grp INTEGER NOT NULL, start INTEGER NOT NULL, raws BLOB NOT NULL, link BLOB NOT NULL,
+    PRIMARY KEY(grp, start)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS group_outbox_ident ON group_outbox(grp, ident);
 """
 
@@ -54,6 +65,7 @@ class GroupRow:
         active: whether this member takes part.
         state: place in the stream; meaningful once there is a genesis.
         fork: what was wrong with the stream last, empty if nothing was.
+        order: the creator's newest order to go on with other brokers, empty if there was none.
     """
 
     key_id: str
@@ -67,6 +79,7 @@ class GroupRow:
     state: State = field(default_factory=lambda: State(0, b"", 0, {}, []))
     fork: str = ""
     no: int = 0
+    order: bytes = b""
 
     def stream(self) -> Genesis:
         """What the stream begins with."""
@@ -103,6 +116,8 @@ def save_group(db: apsw.Connection, row: GroupRow) -> None:
     marks = ",".join("?" * (len(values) + 1))
     db.execute(f"INSERT INTO groups VALUES ({marks})", (row.no or None, *values))  # noqa: S608
     row.no = row.no or db.last_insert_rowid()
+    if row.order:
+        db.execute("INSERT OR REPLACE INTO group_orders VALUES (?,?)", (row.no, row.order))
 
 
 def save_progress(db: apsw.Connection, row: GroupRow, changed: Iterable[Member]) -> None:
@@ -134,8 +149,74 @@ def forget_members(db: apsw.Connection, no: int) -> None:
 def drop_group(db: apsw.Connection, no: int) -> None:
     """Forget a group; its history stays."""
     db.execute("DELETE FROM groups WHERE no = ?", (no,))
-    for table in ("group_members", "group_outbox"):
+    for table in ("group_members", "group_outbox", "group_orders", "group_tail"):
         db.execute(f"DELETE FROM {table} WHERE grp = ?", (no,))  # noqa: S608
+
+
+# --- the newest entries, for brokers who lost them ------------------------------------------
+
+
+def keep_tail(db: apsw.Connection, no: int, start: int, raws: list[bytes], link: bytes) -> None:
+    """Keep a page as it was read, until ``trim_tail``.
+
+    Args:
+        start: place of its first entry.
+        raws: the entries.
+        link: the chain's value behind them.
+    """
+    db.execute(
+        "INSERT OR REPLACE INTO group_tail VALUES (?,?,?,?)",
+        (no, start, encode_entries(raws), link),
+    )
+
+
+def trim_tail(db: apsw.Connection, no: int) -> None:
+    """Forget what is beyond ``MAX_RESCUE`` bytes."""
+    size = 0
+    rows: Any = db.execute(
+        "SELECT start, length(raws) FROM group_tail WHERE grp = ? ORDER BY start DESC", (no,)
+    )
+    for start, length in rows:
+        size += length
+        if size > MAX_RESCUE:
+            db.execute("DELETE FROM group_tail WHERE grp = ? AND start <= ?", (no, start))
+            return
+
+
+def read_tail(
+    db: apsw.Connection, no: int, start: int, end: int, most: int
+) -> tuple[list[bytes], bytes]:
+    """Kept entries from ``start`` on, up to ``end``, without a gap.
+
+    Returns:
+        The entries, none if the first is not kept, up to about ``most`` bytes; and the chain's
+        value behind them.
+    """
+    found: Any = db.execute(
+        "SELECT start, raws, link FROM group_tail WHERE grp = ? AND start < ? AND start >="
+        " coalesce((SELECT max(start) FROM group_tail WHERE grp = ? AND start <= ?), ?)"
+        " ORDER BY start",
+        (no, end, no, start, start),
+    ).fetchall()
+    raws: list[bytes] = []
+    size, link = 0, b""
+    for first, body, value in found:
+        page = decode_entries(body)
+        if first > start + len(raws):
+            break
+        page = page[start + len(raws) - first :]
+        size += sum(map(len, page))
+        if start + len(raws) + len(page) > end or (raws and size > most):
+            break
+        if page:
+            raws += page
+            link = value
+    return raws, link
+
+
+def drop_tail(db: apsw.Connection, no: int, since: int) -> None:
+    """Entries from ``since`` on are not in the stream."""
+    db.execute("DELETE FROM group_tail WHERE grp = ? AND start >= ?", (no, since))
 
 
 def put_waiting(
@@ -195,10 +276,11 @@ def _load(db: apsw.Connection) -> list[GroupRow]:
             (no,),
         ).fetchall()
         state.members = {row[0]: Member(*row) for row in members}
+        order: Any = db.execute("SELECT raw FROM group_orders WHERE grp = ?", (no,)).fetchone()
         rows.append(
             GroupRow(
                 key_id, fingerprint, label, creator, creator_node, genesis, voucher, bool(active),
-                state, fork, no,
+                state, fork, no, order[0] if order else b"",
             )
         )  # fmt: skip
     return rows

@@ -24,6 +24,8 @@ READ: Final = "group.read"
 PUSH: Final = "group.push"
 TALK: Final = "group.talk"
 OBJECT: Final = "group.object"
+REFORM: Final = "group.reform"
+RECALL: Final = "group.recall"
 
 MAX_MEMBERS: Final = 1000
 MAX_EPOCHS: Final = 1024
@@ -34,6 +36,10 @@ MAX_CONTENT: Final = MAX_ENTRY - 4096
 MAX_PAGE_ENTRIES: Final = 4096
 MAX_PAGE_BYTES: Final = 1 << 20
 MAX_PAGE_BODY: Final = MAX_PAGE_BYTES + MAX_ENTRY + 64 * 1024
+MAX_RESCUE: Final = 8 << 20
+"""Bytes of the newest entries that members keep for brokers who lost them."""
+MAX_RESCUED: Final = 1 << 17
+"""Entries of them."""
 MAX_APPENDS: Final = 256
 """Entries in one request to append."""
 MAX_TALK: Final = 8 << 20
@@ -54,7 +60,7 @@ Bytes32 = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
 Signature = Annotated[bytes, msgspec.Meta(max_length=64)]
 Number = Annotated[int, msgspec.Meta(ge=0, lt=1 << 62)]
 Idurl = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_IDURL)]
-Nobody: Final = b""
+EncodedOrder = Annotated[bytes, msgspec.Meta(max_length=8192)]
 ZERO: Final = bytes(32)
 
 
@@ -70,6 +76,8 @@ class Kind(IntEnum):
     """The new epoch begins; its access key can be read by brokers."""
     BROKERS = 4
     """Another set of brokers, which brokers can read."""
+    ORDER = 5
+    """The creator's order to go on with other brokers; see ``group_order``."""
 
 
 class Broker(msgspec.Struct, frozen=True, array_like=True):
@@ -139,7 +147,7 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
         signature: the sender's.
     """
 
-    kind: Annotated[int, msgspec.Meta(ge=0, le=4)]
+    kind: Annotated[int, msgspec.Meta(ge=0, le=5)]
     epoch: Number
     sender: Annotated[bytes, msgspec.Meta(max_length=32)]
     counter: Number
@@ -209,7 +217,9 @@ class Hire(msgspec.Struct, frozen=True):
         epoch, access: the current epoch and its access key; after the first one with the
             creator's ``signature`` as in ``Access``.
         brokers: the set of now, the one asked among them.
-        fresh: the stream is only just made, and no broker of it has ever forgotten anything.
+        fresh: the stream is only just made or ordered anew, and no broker of this set has ever
+            forgotten anything.
+        order: the creator's newest order, if there was any.
         proof: by the access key over all of it and who asks.
     """
 
@@ -219,12 +229,13 @@ class Hire(msgspec.Struct, frozen=True):
     signature: Signature
     brokers: BrokerList
     fresh: bool
+    order: EncodedOrder = b""
     proof: Signature = b""
 
     def message(self, asks: bytes, asked: bytes) -> bytes:
         """What the proof signs."""
         terms = (self.genesis, self.epoch, self.access, self.signature, self.brokers, self.fresh)
-        rest = (*terms, asks, asked)
+        rest = (*terms, self.order, asks, asked)
         return _HIRE_DOMAIN + msgspec.msgpack.encode(rest)
 
 
@@ -237,6 +248,7 @@ class Attach(msgspec.Struct, frozen=True):
         sender: the member's key in the group.
         since: entries the member has.
         push: whether new entries shall be sent by themselves.
+        generation: of the newest order of the creator that the member knows.
         time: the member's wall clock, seconds.
         proof: by the epoch's access key.
         sent: by the sender's key over the same.
@@ -250,6 +262,7 @@ class Attach(msgspec.Struct, frozen=True):
     time: Number
     proof: Signature = b""
     sent: Signature = b""
+    generation: Number = 0
 
     def message(self, asks: bytes, asked: bytes) -> bytes:
         """What both signatures sign; names both nodes, so nobody else can use it."""
@@ -267,6 +280,8 @@ class Attached(msgspec.Struct, frozen=True):
         link: the chain's value behind the ``since`` entries the member named, empty when the
             broker has fewer.
         term: of the leader.
+        generation: of the creator's newest order that the broker follows.
+        order: that order, if the one who asks does not know it.
     """
 
     leader: Annotated[bytes, msgspec.Meta(max_length=32)]
@@ -274,6 +289,8 @@ class Attached(msgspec.Struct, frozen=True):
     length: Number
     link: Annotated[bytes, msgspec.Meta(max_length=32)] = b""
     term: Number = 0
+    generation: Number = 0
+    order: EncodedOrder = b""
 
 
 class Append(msgspec.Struct, frozen=True):
@@ -305,11 +322,27 @@ class Object(msgspec.Struct, frozen=True):
     lies: bool
 
 
+class Reform(msgspec.Struct, frozen=True):
+    """Arguments of ``group.reform``: the creator's order.
+
+    The body are entries from ``start`` on, as far as the broker lacks what stands before the order.
+    """
+
+    stream: Bytes32
+    order: EncodedOrder
+    start: Number = 0
+
+
 class Read(msgspec.Struct, frozen=True):
-    """Arguments of ``group.read``: entries from ``start`` on."""
+    """Arguments of ``group.read`` and ``group.recall``: entries from ``start`` on.
+
+    To the creator alone ``beyond`` gives entries, too, of which is not known whether they are
+    committed.
+    """
 
     stream: Bytes32
     start: Number
+    beyond: bool = False
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -347,6 +380,10 @@ _entries_decoder = msgspec.msgpack.Decoder(
     Annotated[list[Annotated[bytes, msgspec.Meta(max_length=MAX_ENTRY)]], msgspec.Meta(
         max_length=MAX_PAGE_ENTRIES)]
 )  # fmt: skip
+_rescue_decoder = msgspec.msgpack.Decoder(
+    Annotated[list[Annotated[bytes, msgspec.Meta(max_length=MAX_ENTRY)]], msgspec.Meta(
+        max_length=MAX_RESCUED)]
+)  # fmt: skip
 _talk_decoder = msgspec.msgpack.Decoder(Annotated[list[Talk], msgspec.Meta(max_length=MAX_TALKED)])
 
 
@@ -365,6 +402,19 @@ def decode_entries(raw: bytes) -> list[bytes]:
         found: list[bytes] = _entries_decoder.decode(raw)
     except (ValueError, RecursionError) as exc:
         raise FormatError("not a page of a group") from exc
+    return found
+
+
+def decode_rescue(raw: bytes) -> list[bytes]:
+    """The entries that come with an order; there may be more of them than in a page.
+
+    Raises:
+        FormatError: no list of entries, or too many.
+    """
+    try:
+        found: list[bytes] = _rescue_decoder.decode(raw or b"\x90")
+    except (ValueError, RecursionError) as exc:
+        raise FormatError("not the end of a group's stream") from exc
     return found
 
 

@@ -24,31 +24,40 @@ from bitdust.errors import (
 from bitdust.identity import IdentityDocument
 from bitdust.messaging.group_around import Around
 from bitdust.messaging.group_keys import EpochKey, SenderKeys, Voucher, vouch
-from bitdust.messaging.group_log import Reader, State, Went, begin
-from bitdust.messaging.group_session import CLOSED, CONNECTED, DISCONNECTED, GroupSession, name_of
+from bitdust.messaging.group_log import Reader, Went, begin
+from bitdust.messaging.group_order import known_order
+from bitdust.messaging.group_reform import reform
+from bitdust.messaging.group_session import GroupSession, name_of
 from bitdust.messaging.group_store import (
     MAX_GROUPS,
     SCHEMA,
     GroupRow,
     drop_group,
     load_groups,
+    read_tail,
     save_group,
 )
+from bitdust.messaging.group_views import WANTED_BROKERS, view_group, view_queue
 from bitdust.messaging.group_wire import (
     MAX_EPOCHS,
     MAX_PAGE_BODY,
+    MAX_PAGE_BYTES,
     PUSH,
+    RECALL,
     BrokerList,
     Bytes32,
+    EncodedOrder,
     Genesis,
     Idurl,
     Kind,
     Number,
     Page,
     Pushed,
+    Read,
     Signature,
     decode_entries,
     decode_struct,
+    encode_entries,
 )
 from bitdust.messaging.message import GROUP, OUTGOING, WAITING, Message, encode_data
 from bitdust.network import Call, Reply
@@ -56,7 +65,6 @@ from bitdust.pool import in_pool
 
 GROUP_KEYS: Final = "group_"
 """What the alias of a group's key begins with."""
-WANTED_BROKERS: Final = 3
 MAX_INVITATION: Final = 100 * 1024
 MAX_LABEL: Final = 256
 
@@ -78,6 +86,7 @@ class Invitation(msgspec.Struct, frozen=True):
         signature: the creator's, over the access key of the current epoch.
         brokers: of now.
         voucher: of the member that invites.
+        order: the creator's newest order to go on with other brokers.
     """
 
     genesis: Annotated[bytes, msgspec.Meta(max_length=4096)]
@@ -89,6 +98,7 @@ class Invitation(msgspec.Struct, frozen=True):
     signature: Signature
     brokers: BrokerList
     voucher: Voucher
+    order: EncodedOrder = b""
 
 
 class Groups:
@@ -117,6 +127,7 @@ class Groups:
             self.rows[row.key_id] = row
         await self._take_kept()
         self._around.port.handle(PUSH, self._on_push)
+        self._around.port.handle(RECALL, self._on_recall)
         for row in self.rows.values():
             if row.active and row.genesis:
                 self._open(row)
@@ -319,17 +330,28 @@ class Groups:
             self._left.add(key_id)
         return row
 
-    async def reconnect(self, key_id: str, timeout: float = 30.0) -> GroupRow:
+    async def reconnect(
+        self, key_id: str, timeout: float = 30.0, *, force: bool = False
+    ) -> GroupRow:
         """Look for the brokers anew.
 
+        Args:
+            timeout: seconds to wait for the connection.
+            force: go on with other brokers when most of the old ones are lost.
+
         Raises:
-            NotFound, InvalidInput: there is no such group here, or it was not joined.
-            AccessDenied: this member was removed.
+            NotFound: there is no such group here.
+            InvalidInput: it was not joined, or its brokers are well and nothing is to be forced.
+            AccessDenied: this member was removed, or only the creator may force it.
+            PeerUnreachable: there are no brokers to go on with.
         """
         session = self.session(key_id)
         if session.row.state.out:  # nobody would answer
             raise _put_out()
-        await session.reconnect()
+        if force:
+            async with self._changing:
+                await reform(session, self._around)
+        await session.reconnect(again=not force)
         await session.until(lambda: not session.connected, 5.0)
         await session.until(lambda: session.connected, timeout)
         return session.row
@@ -356,7 +378,7 @@ class Groups:
         )
         invitation = Invitation(
             row.genesis, row.creator, row.creator_node, row.label, state.epoch, state.keys,
-            state.signature, state.brokers, voucher,
+            state.signature, state.brokers, voucher, row.order,
         )  # fmt: skip
         await self._hand_over(key_id, person, msgspec.msgpack.encode(invitation), timeout)
 
@@ -396,6 +418,7 @@ class Groups:
                     invitation.creator_node,
                     invitation.genesis,
                     state=begin(genesis, invitation.keys),
+                    order=invitation.order if known_order(invitation.order, genesis) else b"",
                     no=row.no if row is not None else 0,
                 )
             state = row.state
@@ -411,6 +434,8 @@ class Groups:
             await self._around.kept(row)
             session = self.sessions.get(key_id)
             if session is not None:
+                if known_order(invitation.order, genesis):
+                    await session.obey(invitation.order)
                 session.kick()
 
     async def remove(self, key_id: str, person: IdentityDocument, timeout: float = 30.0) -> bool:
@@ -505,78 +530,32 @@ class Groups:
             raise
         return Reply(Pushed(session.row.state.position, not session.row.state.out))
 
+    async def _on_recall(self, call: Call) -> Reply:
+        """The creator asks for entries that brokers have lost."""
+        ask = call.decode(Read)
+        session = next((s for s in self.sessions.values() if s.reader.stream == ask.stream), None)
+        if session is None or session.row.creator_node != call.peer:
+            raise NotFound("only the creator of a group may ask that of those who are in it")
+        end = session.row.state.position
+        raws, link = await self._around.database.read(
+            partial(read_tail, no=session.row.no, start=ask.start, end=end, most=MAX_PAGE_BYTES)
+        )
+        if not raws:
+            raise NotFound("there is nothing behind that place")
+        page = Page(ask.stream, ask.start, ask.start + len(raws), link)
+        return Reply(page, encode_entries(raws))
+
     # --- views -------------------------------------------------------------------------------
 
     def view(self, row: GroupRow) -> dict[str, Any]:
         """One group in the form of the API."""
-        session = self.sessions.get(row.key_id)
-        state: State = row.state
-        alias = row.key_id.partition("$")[0]
-        me = name_of(self._around.idurl())
-        leader = session.leader if session is not None else None
-        broker = "" if leader is None else name_of(leader.idurl)
-        positions = [b.node for b in state.brokers]
-        owner = row.key_id.partition("$")[2]
-        condition = session.state if session is not None else DISCONNECTED
-        if session is None and row.key_id in self._left:
-            condition = CLOSED
-        errors = [session.error] if session is not None and session.error else []
-        if row.genesis and len(state.brokers) < WANTED_BROKERS:
-            errors.append(f"{len(state.brokers)} of {WANTED_BROKERS} brokers are hired")
-        if row.fork and row.fork not in errors:
-            errors.append(row.fork)
-        return {
-            "group_key_id": row.key_id,
-            "alias": alias,
-            "label": row.label,
-            "creator": row.creator,
-            "state": condition,
-            "active": condition == CONNECTED,
-            "active_broker_id": broker,
-            "active_supplier_id": broker,
-            "active_supplier_pos": positions.index(leader.node)
-            if leader is not None and leader.node in positions
-            else -1,
-            "active_queue_id": f"{alias}&{owner}&{broker}" if broker else "",
-            "participant_id": me,
-            "last_sequence_id": state.position - 1,
-            "sequence_head": 0 if state.position else -1,
-            "sequence_tail": state.position - 1,
-            "sequence_count": state.position,
-            "epoch": state.epoch,
-            "brokers": [name_of(b.idurl) for b in state.brokers],
-            "brokers_wanted": WANTED_BROKERS,
-            "members": self.members(row),
-            "forked": bool(row.fork),
-            "errors": errors,
-        }
-
-    @staticmethod
-    def members(row: GroupRow) -> list[str]:
-        """Global ids of those who take part, as far as the stream was read."""
-        return sorted(name_of(m.idurl) for m in row.state.members.values() if m.state == "active")
+        me, left = name_of(self._around.idurl()), row.key_id in self._left
+        return view_group(row, self.sessions.get(row.key_id), me, left=left)
 
     def queues(self) -> list[dict[str, Any]]:
         """For each joined group: its queue, whether it is active, who is in it, the last place."""
-        rows = []
-        for key_id, session in self.sessions.items():
-            view = self.view(session.row)
-            rows.append(
-                {
-                    "group_key_id": key_id,
-                    "queue_id": view["active_queue_id"],
-                    "active": view["active"],
-                    "state": view["state"],
-                    "members": view["members"],
-                    "sequence_id": view["last_sequence_id"],
-                    "produced": {
-                        name_of(m.idurl): m.counter
-                        for m in session.row.state.members.values()
-                        if m.state == "active"
-                    },
-                }
-            )
-        return rows
+        rows = [session.row for session in self.sessions.values()]
+        return [view_queue(self.view(row), row) for row in rows]
 
     def _own(self, work: Any) -> None:
         task: asyncio.Task[None] = asyncio.create_task(work, name="groups")

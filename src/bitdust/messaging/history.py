@@ -287,6 +287,36 @@ def set_state(
     return db.changes() > 0
 
 
+def void_sequences(
+    db: apsw.Connection, conversation_id: str, since: int, most: int
+) -> list[tuple[str, bytes, float]]:
+    """Messages at places from ``since`` on are not in a group's stream; within a transaction.
+
+    Args:
+        since: first place.
+        most: own messages at most.
+
+    Returns:
+        The own ones, which wait again: message id, data as JSON, time.
+    """
+    where = "conversation = (SELECT no FROM names WHERE name = ?) AND sequence >= ?"
+    own = DIRECTIONS.index("outgoing")
+    rows: Any = db.execute(
+        f"SELECT message_id, data, time FROM messages WHERE {where} AND direction = ?"  # noqa: S608
+        " ORDER BY sequence LIMIT ?",
+        (conversation_id, since, own, most),
+    ).fetchall()
+    db.execute(
+        f"UPDATE messages SET state = ? WHERE {where} AND direction = ?",  # noqa: S608
+        (STATES.index("waiting"), conversation_id, since, own),
+    )
+    db.execute(
+        f"UPDATE messages SET sequence = NULL WHERE {where}",  # noqa: S608
+        (conversation_id, since),
+    )
+    return [(ident, data.encode(), time) for ident, data, time in rows]
+
+
 def set_sequence(db: apsw.Connection, message_id: str, conversation_id: str, place: int) -> None:
     """An own message has its place in a group's stream; within a transaction.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
@@ -11,8 +11,11 @@ from bitdust.contacts import KEYS_BACK
 from bitdust.dht import (
     GROUP_BROKERS,
     LAYER_MESSAGE_BROKERS,
+    Dht,
     SharedSecret,
+    group_topic,
     layer_topic,
+    owner_dht_key,
 )
 from bitdust.errors import BitdustError
 from bitdust.events import Event, EventScope
@@ -43,6 +46,8 @@ BROKER_FILE: Final = "brokers.db"
 """Below the home: streams of other people's groups."""
 MAX_LOOKED_AT: Final = 24
 """Nodes asked whether they take a group, in one search."""
+MAX_NAMED: Final = 16
+"""Brokers of a group looked for by its record, and as many by its topic."""
 LOOK_TIMEOUT: Final = 5.0
 LOOK_FOR: Final = 6.0
 """Seconds a search on the DHT may take."""
@@ -99,12 +104,27 @@ class BrokerPart(NodePart):
             _Meeting(node, port).introduce,
             max_streams=node.settings.get_int(f"{branch}/max-groups"),
             quota=node.settings.get_int(f"{branch}/group-quota"),
+            on_stream=self._announce,
         )
         node.broker = broker
-        await broker.start()
         dht = node.require_dht()
+        await broker.start()
         self._topic = layer_topic(LAYER_MESSAGE_BROKERS, dht.network)
         dht.announce(self._topic, node.settings.get_int("services/tcp-connections/tcp-port"))
+
+    def _announce(self, stream: bytes, kept: bool) -> None:
+        """Be found by members who know none of their group's brokers any more."""
+        dht = self._node.dht
+        if dht is None:
+            return
+        topic = group_topic(stream, dht.network)
+        if not kept:
+            dht.withdraw(topic)
+            return
+        try:
+            dht.announce(topic, self._node.settings.get_int("services/tcp-connections/tcp-port"))
+        except BitdustError as exc:
+            log.info("a group kept here is not announced", reason=exc.message)
 
     async def stop(self) -> None:
         if self._topic and self._node.dht is not None:
@@ -147,6 +167,7 @@ class GroupsPart(NodePart):
             pool=node.pool,
             introduce=_Meeting(node, port).introduce,
             find_brokers=self._find_brokers,
+            find_group=self._find_group,
             announce=self._announce,
             keep=GroupKeep(node.home / KEYS_FOLDER),
         )
@@ -245,6 +266,34 @@ class GroupsPart(NodePart):
                     await look(port.document_of(supplier))
         return list(found.values())
 
+    async def _find_group(
+        self, stream: bytes, fingerprint: bytes, keys: dict[int, bytes]
+    ) -> list[Broker]:
+        """Those that the record of the group names, and those that announce themselves for it.
+
+        Both are hints: whoever is found has to prove by the stream that it keeps the group.
+        """
+        node, port = self._node, self._port
+        assert port is not None
+        if node.dht is None:
+            return []
+        found: dict[bytes, Broker] = {}
+        documents = []
+        try:
+            record = await read_brokers(node.dht, fingerprint, keys[max(keys)])
+            named = record.get("brokers", ())[:MAX_NAMED]
+            documents += [await self._document(str(idurl)) for idurl in named]
+            topic = group_topic(stream, node.dht.network)
+            peers = (await node.dht.peers(topic, LOOK_FOR, MAX_NAMED))[:MAX_NAMED]
+            documents += [await self._dial(Endpoint("tcp", *address)) for address in peers]
+        except BitdustError as exc:
+            log.info("the brokers of a group are not found", reason=exc.message)
+        for document in documents:
+            if document is not None and document.node_id != node.require_identity().node_id:
+                port.learn(document)
+                found[document.node_id] = Broker(document.node_id, str(document.idurl))
+        return list(found.values())
+
     async def _document(self, idurl: str) -> IdentityDocument | None:
         try:
             return await self._node.find_document(idurl)
@@ -290,3 +339,22 @@ class GroupsPart(NodePart):
             )
         except BitdustError as exc:
             log.info("a group's brokers are not published", reason=exc.message)
+
+
+async def read_brokers(dht: Dht, fingerprint: bytes, secret: bytes) -> dict[str, Any]:
+    """The record of a group on the DHT; empty when there is none.
+
+    Args:
+        fingerprint: of the group's key.
+        secret: the key of an epoch.
+
+    Raises:
+        DhtError: the DHT does not work.
+    """
+    found = await dht.get_value(
+        fingerprint.hex(),
+        record_type=GROUP_BROKERS,
+        layer=LAYER_MESSAGE_BROKERS,
+        owner_dht_key=owner_dht_key(SharedSecret(secret)),
+    )
+    return found.value if isinstance(found.value, dict) else {}

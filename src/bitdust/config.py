@@ -280,9 +280,18 @@ class Settings:
         return root
 
 
+def make_private(folder: Path) -> None:
+    """Make a folder, and those above it that are missing, for the owner only."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    for each in reversed(missing):
+        each.mkdir(mode=0o700, exist_ok=True)
+    if not missing:
+        folder.mkdir(exist_ok=True)  # says so when it is a file
+
+
 def _write_text(path: Path, text: str) -> None:
     """Replace a file in one step: temporary file, fsync, rename, fsync of the folder."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_private(path.parent)
     temporary = path.with_name(f".{path.name}.new")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:

@@ -20,7 +20,7 @@ from bitdust.api.machines import look
 from bitdust.api.machinewatch import MachineWatch
 from bitdust.api.modelfeed import ModelFeed
 from bitdust.clock import Clock, Random
-from bitdust.config import Settings
+from bitdust.config import Settings, make_private
 from bitdust.contacts import (
     NameLookup,
     find_person,
@@ -138,7 +138,7 @@ class Node(Holdings):
         """
         self.settings.check()
         metadata = self.home / "metadata"
-        metadata.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(metadata)
         try:
             await self._start()
         except BaseException:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import structlog
 
-from bitdust.config import Settings
+from bitdust.config import Settings, make_private
 from bitdust.dht import Dht
 from bitdust.world import RealWorld, World
 
@@ -47,7 +47,7 @@ class DhtSeed:
             DhtError: the interface cannot be used.
         """
         self._settings.check()
-        (self._home / "metadata").mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(self._home / "metadata")
         dht = self._world.dht(self._home, self._settings, self._pool)
         await dht.start()
         self.dht = dht

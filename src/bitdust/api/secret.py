@@ -10,6 +10,7 @@ import os
 import secrets
 from pathlib import Path
 
+from bitdust.config import make_private
 from bitdust.errors import LocalFileError, NotRunning
 
 MIN_SECRET = 16
@@ -57,7 +58,7 @@ def ensure_secret(home: Path) -> str:
     """
     path = secret_path(home)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(path.parent)
         if path.exists() and path.stat().st_size > 0:
             path.chmod(0o600)
             return read_secret(home)

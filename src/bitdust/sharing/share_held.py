@@ -13,6 +13,7 @@ from typing import Any, Final
 import structlog
 
 from bitdust.clock import Clock, Random
+from bitdust.config import make_private
 from bitdust.crypto import PrivateKey, PublicKey
 from bitdust.errors import (
     AccessDenied,
@@ -139,7 +140,7 @@ class HeldShare:
         """Read what is known; damaged things are asked for again."""
 
         def read() -> tuple[ShareLedger, bytes, bytes, bytes]:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private(self.folder)
             ledger = ShareLedger(self.folder / "ledger.db")
             return ledger, ledger.get("charter"), ledger.get("family"), ledger.get("closed")
 

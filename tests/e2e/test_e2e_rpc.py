@@ -98,7 +98,7 @@ def test_every_older_method(
     second_generation_files(customer, picture, tmp_path, eventually)
     first_generation_files(customer, picture, tmp_path, eventually)
     file_manager(customer, picture, tmp_path, eventually)
-    people(customer, supplier, alice, network.member("supplier-1").global_id)
+    people(customer, supplier, alice, network.member("supplier-1").global_id, eventually)
     the_engine(customer)
     assert supplier.ok("stop") == "stopped"
 
@@ -257,7 +257,7 @@ def file_manager(
     assert customer("filemanager_debuginfo")["debug"] == 0
 
 
-def people(alice: Rpc, bob: Rpc, her_id: str, his_id: str) -> None:
+def people(alice: Rpc, bob: Rpc, her_id: str, his_id: str, eventually: Callable[..., Any]) -> None:
     """Friends, names, messages, keys and shares, with the second name of each thing."""
     alice.ok("friend_add", his_id, "bobby")
     assert [row["global_id"] for row in alice.ok("friend_list")] == [his_id]
@@ -275,8 +275,8 @@ def people(alice: Rpc, bob: Rpc, her_id: str, his_id: str) -> None:
 
     bob.ok("nickname_set", "bob-of-the-test")
     assert "bob-of-the-test" in str(bob.ok("nickname_get"))
-    for method in ("user_search", "user_observe", "find_peer_by_nickname"):
-        assert his_id in str(alice.ok(method, "bob-of-the-test")), method
+    for method in ("user_search", "user_observe", "find_peer_by_nickname"):  # once announced
+        eventually(lambda m=method: his_id in str(alice.ok(m, "bob-of-the-test")))
 
     bob.ok("message_receive", consumer_id="e2e", polling_timeout=0)
     alice.ok("message_send", his_id, {"text": "one"})

@@ -248,7 +248,7 @@ async def network_reconnect(node: Node) -> Answer:
 
 @operation(GET("/network/disconnect/v1"), cli="network disconnect")
 async def network_disconnect(node: Node) -> Answer:
-    """End all connections and stay away from the network, until `network_reconnect` is called.
+    """End all connections and stay away until `network_reconnect` is called.
 
     The service `service_gateway` is switched off, with all that stand on it. Uploads and downloads
     go on when it is back.

@@ -23,6 +23,7 @@ UNSAFE = (
     "process_stop",
     "supplier_change",
     "event_listen",
+    "message_receive",
     "network_connected",
 )
 """Operations that end the node, or wait."""

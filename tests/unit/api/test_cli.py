@@ -259,9 +259,13 @@ async def test_a_terminal_sees_the_progress(http: Any, node: Any) -> None:
     del http
     upload = SlowUpload(node)
     ours, theirs = pty.openpty()
+    # whoever runs the tests in the background may have handed down that interrupts are ignored
+    program = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        "from bitdust.cli.main import main; main()"
+    )
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", "from bitdust.cli.main import main; main()"),
-        *("file", "upload", "/tmp/x", "docs"),
+        *(sys.executable, "-c", program, "file", "upload", "/tmp/x", "docs"),
         stdout=asyncio.subprocess.PIPE,
         stderr=theirs,
         env={**os.environ, "BITDUST_HOME": str(node.home), "TERM": "xterm", "COLUMNS": "120"},
@@ -295,9 +299,13 @@ def _drain(descriptor: int) -> None:
 async def test_an_interrupted_wait_leaves_the_upload_running(http: Any, node: Any) -> None:
     del http
     upload = SlowUpload(node)
+    # whoever runs the tests in the background may have handed down that interrupts are ignored
+    program = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        "from bitdust.cli.main import main; main()"
+    )
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", "from bitdust.cli.main import main; main()"),
-        *("file", "upload", "/tmp/x", "docs"),
+        *(sys.executable, "-c", program, "file", "upload", "/tmp/x", "docs"),
         stderr=asyncio.subprocess.PIPE,
         env={**os.environ, "BITDUST_HOME": str(node.home)},
     )

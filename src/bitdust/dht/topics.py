@@ -128,13 +128,13 @@ def nickname_topic(name: str, network: str = "") -> bytes:
     return _topic(b"nickname", network, _name_bytes(name.strip().casefold(), "nickname"))
 
 
-def group_topic(fingerprint: bytes, network: str = "") -> bytes:
+def group_topic(stream: bytes, network: str = "") -> bytes:
     """The topic on which the brokers of a group announce themselves.
 
     Args:
-        fingerprint: of the group's key, 32 bytes.
+        stream: id of the group's stream, 32 bytes.
         network: name of a private network; empty for the public one.
     """
-    if len(fingerprint) != NODE_ID_SIZE:
-        raise InvalidInput(f"a key's fingerprint has {NODE_ID_SIZE} bytes, not {len(fingerprint)}")
-    return _topic(b"group", network, bytes(fingerprint))
+    if len(stream) != NODE_ID_SIZE:
+        raise InvalidInput(f"a stream's id has {NODE_ID_SIZE} bytes, not {len(stream)}")
+    return _topic(b"group", network, bytes(stream))

@@ -77,6 +77,7 @@ class Publisher:
         self._floor = 0
         self._on_dht = 0
         self._writing: asyncio.Task[None] | None = None
+        self._wanted: Family | None = None
 
     async def stop(self) -> None:
         """End a write to the DHT that is still running; the next start writes again."""
@@ -138,8 +139,9 @@ class Publisher:
         await asyncio.gather(*(self._give(place, family) for place in due))
         if self.outdated(roster):
             return
+        self._wanted = family
         if self._on_dht != family.revision and (self._writing is None or self._writing.done()):
-            self._writing = asyncio.create_task(self._write(family, roster.n))
+            self._writing = asyncio.create_task(self._keep_writing(family))
 
     async def _give(self, place: Place, family: Family) -> None:
         try:
@@ -166,7 +168,17 @@ class Publisher:
             pause = self._random.uniform(0.5, 1.0)
             self._pauses.failed(place.node, self._clock.monotonic(), pause)
 
-    async def _write(self, family: Family, n: int) -> None:
+    async def _keep_writing(self, family: Family) -> None:
+        """Write the newest family to the DHT, again and again until it is there."""
+        pause = FIRST_PAUSE
+        while self._on_dht != family.revision and self._floor < family.revision:
+            if not await self._write(family):
+                await self._clock.sleep(pause * self._random.uniform(0.5, 1.0))
+                pause = min(LONGEST_PAUSE, 2 * pause)
+            # it may have changed while it was on its way
+            family = self._wanted or family
+
+    async def _write(self, family: Family) -> bool:
         by_position = family.positions()
         value: dict[str, Any] = {
             "key": record_key(family.customer_idurl),
@@ -175,7 +187,9 @@ class Publisher:
             "customer_idurl": family.customer_idurl,
             "publisher_idurl": family.customer_idurl,
             "ecc_map": family.ecc,
-            "suppliers": [by_position[i].idurl if i in by_position else "" for i in range(n)],
+            "suppliers": [
+                by_position[i].idurl if i in by_position else "" for i in range(family.n)
+            ],
             "revision": family.revision,
         }
         try:
@@ -188,13 +202,14 @@ class Publisher:
             )
         except BitdustError as exc:
             _log.info("family not published", problem=exc.code)
-            return
+            return False
         if result.success:
             self._on_dht = family.revision
-            return
+            return True
         _log.info("family not published", reason=result.reason)
         if result.revision >= family.revision:
             self._floor = max(self._floor, result.revision)
+        return False
 
     async def lookup(self, customer_idurl: str | None) -> dict[str, Any] | None:
         """See ``CustomerService.dht_lookup``."""

@@ -81,14 +81,12 @@ def test_s14_a_supplier_is_replaced_by_somebody(
         assert stored.comes_back(lambda api, remote: None, download)
     finally:
         spares.resume(gone.name)
-    record = eventually(
-        lambda: (
-            found
-            if (found := stored.api.get("/supplier/list/dht/v1"))["suppliers"] == after
-            else None
-        ),
-        60.0,
-    )
+
+    def published() -> dict[str, Any] | None:
+        found = stored.api.call("GET", "/supplier/list/dht/v1").get("result")
+        return found if found and found["suppliers"] == after else None
+
+    record = eventually(published, 60.0)
     assert record["ecc_map"] == "ecc/2x2"
 
 

@@ -24,6 +24,12 @@ SERVICES = (
 )
 
 
+def published(api: NodeApi) -> dict[str, Any] | None:
+    """The suppliers on the DHT, as soon as they are there."""
+    answer = api.call("GET", "/supplier/list/dht/v1")
+    return answer.get("result")
+
+
 def test_s17_the_key_file_brings_everything_back(
     spares: Testnet,
     hire: Callable[[str], Member],
@@ -56,11 +62,10 @@ def test_s17_the_key_file_brings_everything_back(
     for remote in contents:
         if not remote.endswith("from/friend"):
             reliable(before.api, remote)
-    eventually(lambda: before.api.get("/supplier/list/dht/v1"), 60.0)
+    record = eventually(lambda: published(before.api), 60.0)
     kept = before.api.get("/service/health/keys-storage/v1")
     assert kept is True
     suppliers = [row["idurl"] for row in before.api.get("/supplier/list/v1")]
-    record = before.api.get("/supplier/list/dht/v1")
     identity = before.api.get("/identity/get/v1")
     backup = tmp_path / "backup.key"
     before.api.post("/identity/backup/v1", destination_filepath=str(backup))
@@ -84,7 +89,7 @@ def test_s17_the_key_file_brings_everything_back(
 
         eventually(on, 60.0)
         eventually(lambda: after.api.get("/service/health/keys-storage/v1") is True, 60.0)
-        found = eventually(lambda: after.api.get("/supplier/list/dht/v1"), 60.0)
+        found = eventually(lambda: published(after.api), 60.0)
         assert (found["suppliers"], found["ecc_map"]) == (record["suppliers"], record["ecc_map"])
 
         for key_id in shares:

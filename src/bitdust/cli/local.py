@@ -317,13 +317,13 @@ LOCAL: Mapping[str, click.Command] = {
     ),
     "demo-people": Deferred(
         "demo-people",
-        "Show three people who share a folder, write to each other and lose a broker.",
+        "Show three people who share a folder and write to each other.",
         "bitdust.cli.demo_people_command",
         "demo_people",
     ),
     "doctor": Deferred(
         "doctor",
-        "Look for what is wrong with the node, its network and its data.",
+        "Look for what is wrong, and say what to do.",
         "bitdust.cli.doctor",
     ),
     "passphrase": Deferred(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from importlib import import_module
 
 import click
@@ -29,6 +30,32 @@ from bitdust.cli.runner import (
 from bitdust.cli.tree import find_command, nouns
 from bitdust.errors import BitdustError, LocalFileError
 
+SECTIONS: Mapping[str, tuple[str, ...]] = {
+    "Begin": ("init", "daemon", "start", "stop", "restart", "doctor"),
+    "Yourself": ("identity", "key", "passphrase", "nickname", "idurl", "globalid"),
+    "Files": ("file", "folder", "share", "space", "storage", "supplier", "customer"),
+    "People": ("friend", "chat", "message", "group", "user"),
+    "Devices": ("device", "remote"),
+    "Settings": ("config", "get", "set"),
+    "What the node does": (
+        "service",
+        "network",
+        "connection",
+        "dht",
+        "event",
+        "transfer",
+        "stream",
+        "packet",
+        "queue",
+        "automat",
+        "process",
+        "api",
+        "show",
+    ),
+    "Try it": ("demo", "demo-people", "testnet", "dhtseed"),
+    "This command": ("help", "usage", "version", "completion", "install", "alias"),
+}
+"""Commands as the help groups them."""
 MAX_NAME = 200
 """Characters of a file name that an error shows."""
 BITDUST_TRACEBACK = "BITDUST_TRACEBACK"
@@ -63,6 +90,22 @@ class Root(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted({*(words for words in LOCAL if " " not in words), *nouns(ctx)})
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The commands in sections, each with one line."""
+        known = [name for names in SECTIONS.values() for name in names]
+        others = tuple(name for name in self.list_commands(ctx) if name not in known)
+        width = max(map(len, (*known, *others)))
+        for title, names in {**SECTIONS, "More": others}.items():
+            found = [(name, self.get_command(ctx, name)) for name in names]
+            rows = [
+                (name.ljust(width), command.get_short_help_str(formatter.width - width - 4))
+                for name, command in found
+                if command is not None
+            ]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         return find_command(ctx, cmd_name)

@@ -43,7 +43,17 @@ _SIZES = frozenset({"size", "local_size", "total_size", "bytes_processed", "byte
     "used",
     "bytes_current",
     "bytes_total",
+    "bytes",
+    "new_bytes",
+    "packed_bytes",
+    "stored_bytes",
 }
+_ROWS: Mapping[str, tuple[str, ...]] = {
+    "versions": ("label", "size", "reliable", "delivered", "may_vanish", "files", "folders"),
+}
+"""Columns of lists within a result, by field."""
+_WRITTEN = "_str"
+"""Ending of fields that give a number as text; people are shown the text alone."""
 MESSAGES = frozenset({"message_history", "message_search", "message_receive"})
 """Methods whose rows are messages, which people are shown as lines of a chat."""
 HIDDEN: Mapping[str, frozenset[str]] = {
@@ -134,20 +144,22 @@ def _cell(name: str, value: Any) -> str:
     return text if len(text) <= MAX_VALUE else f"{text[: MAX_VALUE - 1]}…"
 
 
-def _print_rows(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+def _print_rows(
+    columns: Sequence[str], rows: Sequence[Mapping[str, Any]], indent: str = ""
+) -> None:
     present = [name for name in columns if any(name in row for row in rows)]
     if not present:
         present = [name for name, value in rows[0].items() if not isinstance(value, dict | list)]
         present = present[:MAX_COLUMNS] or list(rows[0])[:MAX_COLUMNS]
     cells = [[_cell(name, row.get(name)) for name in present] for row in rows]
     titles = [name.replace("_", " ") for name in present]
-    if sys.stdout.isatty():
+    if sys.stdout.isatty() and not indent:
         _print_table(titles, cells)
         return
     widths = [max(map(len, column)) for column in zip(titles, *cells, strict=True)]
     for line in (titles, *cells):
         padded = (text.ljust(width) for text, width in zip(line, widths, strict=True))
-        sys.stdout.write("  ".join(padded).rstrip() + "\n")
+        sys.stdout.write(f"{indent}{'  '.join(padded)}".rstrip() + "\n")
 
 
 def _print_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -163,14 +175,20 @@ def _print_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def _print_pairs(result: Mapping[str, Any], indent: str = "") -> None:
-    width = max((len(str(name)) for name in result), default=0)
+    width = max((len(str(name).removesuffix(_WRITTEN)) for name in result), default=0)
     for name, value in result.items():
+        if f"{name}{_WRITTEN}" in result:
+            continue
+        name = str(name).removesuffix(_WRITTEN)
         label = f"{indent}{display_name(str(name)).replace('_', ' ')}"
         if isinstance(value, dict) and value:
             sys.stdout.write(f"{label}:\n")
             _print_pairs(value, indent + "  ")
         elif isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
             sys.stdout.write(f"{label}:\n")
+            if str(name) in _ROWS:
+                _print_rows(_ROWS[str(name)], value, indent + "  ")
+                continue
             for row in value:
                 sys.stdout.write(f"{indent}  - {_cell('', row)}\n")
         elif isinstance(value, str) and "\n" in value:

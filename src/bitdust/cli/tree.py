@@ -22,7 +22,7 @@ NOUNS: Mapping[str, str] = {
     "config": "Settings of the node.",
     "connection": "Connections to other nodes.",
     "customer": "Nodes whose data this one stores.",
-    "device": "Remote devices: phones, browsers and programs that use this node.",
+    "device": "Phones, browsers and programs that use this node.",
     "dht": "The distributed hash table.",
     "dht node": "Nodes of the DHT.",
     "dht user": "Nodes that serve a layer of the DHT.",

@@ -172,7 +172,10 @@ class CustomerService(CustomerRounds):
                 self._fill(position, document, contract)
                 await self._save()
         except TimeoutError:
-            raise TooFewSuppliers("no other supplier was found in time") from None
+            raise TooFewSuppliers(
+                "no other supplier was found in time",
+                hint="the present one stays; name another with NEW_SUPPLIER_ID, or try later",
+            ) from None
         self._events.publish(
             "supplier-modified",
             position=position,

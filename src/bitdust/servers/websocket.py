@@ -26,6 +26,8 @@ MAX_MESSAGE = 1024 * 1024
 MAX_CLIENTS = 1024
 MAX_HANDSHAKES = 64
 """Connections that have not shown the secret yet; a new one takes the place of the oldest."""
+BACKLOG = 1024
+"""Connections that the system keeps until we come to them."""
 HANDSHAKE_TIME = 10.0
 """Seconds that a handshake may take."""
 MAX_FIELDS = 16
@@ -137,6 +139,7 @@ class WebSocketServer:
             process_request=self._admit,
             create_connection=Arrival,
             open_timeout=HANDSHAKE_TIME,
+            backlog=BACKLOG,
             max_size=MAX_MESSAGE,
             max_queue=4,
             write_limit=MAX_WRITE_BUFFER,

@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from bitdust.clock import Clock, Random
+from bitdust.clock import Clock, Random, pause
 from bitdust.dht import Dht
 from bitdust.errors import (
     BitdustError,
@@ -203,18 +203,11 @@ class CustomerRounds:
     async def _pause(self) -> None:
         if self._roster.missing():
             self._rounds += 1
-            pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(self._rounds - 1, 30))
+            rest = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(self._rounds - 1, 30))
         else:
             self._rounds = 0
-            pause = REFRESH_SECONDS
-        sleep = asyncio.create_task(self._clock.sleep(pause * self._random.uniform(0.7, 1.0)))
-        wake = asyncio.create_task(self._wake.wait())
-        try:
-            await asyncio.wait({sleep, wake}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (sleep, wake):
-                task.cancel()
-            await asyncio.gather(sleep, wake, return_exceptions=True)
+            rest = REFRESH_SECONDS
+        await pause(self._clock, rest * self._random.uniform(0.7, 1.0), self._wake)
         self._wake.clear()
 
     # --- one round ------------------------------------------------------------------------------

@@ -92,7 +92,6 @@ class RouterPart(NodePart):
 
     def __init__(self, node: Node) -> None:
         super().__init__(node)
-        self._topic = b""
 
     async def start(self) -> None:
         node, dht = self._node, self._node.require_dht()
@@ -102,14 +101,11 @@ class RouterPart(NodePart):
         router = DeviceRouter(host, port, node.host, node.clock)
         port = await router.start()
         node.router = router
-        self._topic = layer_topic(LAYER_WEB_SOCKET_ROUTERS, dht.network)
-        dht.announce(self._topic, port)
+        self._be_found(layer_topic(LAYER_WEB_SOCKET_ROUTERS, dht.network), port)
 
     async def stop(self) -> None:
+        await self._end()
         router, self._node.router = self._node.router, None
-        if self._topic and self._node.dht is not None:
-            self._node.dht.withdraw(self._topic)
-        self._topic = b""
         if router is not None:
             await router.stop()
 

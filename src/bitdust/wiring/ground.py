@@ -71,7 +71,6 @@ class ResponderPart(NodePart):
     def __init__(self, node: Node) -> None:
         super().__init__(node)
         self._responder: StunResponder | None = None
-        self._topic = b""
 
     def obstacle(self) -> str:
         return "" if self._node.world.has_udp else "datagrams cannot be used here"
@@ -84,15 +83,12 @@ class ResponderPart(NodePart):
             node.settings.get_int("services/udp-datagrams/udp-port"),
         )
         port = node.stun_port = await self._responder.start()
-        self._topic = layer_topic(LAYER_STUN, dht.network)
-        dht.announce(self._topic, port)
+        self._be_found(layer_topic(LAYER_STUN, dht.network), port)
 
     async def stop(self) -> None:
+        await self._end()
         responder, self._responder = self._responder, None
         self._node.stun_port = 0
-        if self._topic and self._node.dht is not None:
-            self._node.dht.withdraw(self._topic)
-        self._topic = b""
         if responder is not None:
             await responder.stop()
 

@@ -18,7 +18,7 @@ from bitdust.dht import (
     owner_dht_key,
 )
 from bitdust.errors import BitdustError
-from bitdust.events import Event, EventScope
+from bitdust.events import Event
 from bitdust.identity import IdentityDocument
 from bitdust.ids import KeyID
 from bitdust.messaging import (
@@ -36,7 +36,7 @@ from bitdust.network import Endpoint
 from bitdust.services import ServicePort
 from bitdust.sharing import Received
 from bitdust.wiring.ground import GatewayPart
-from bitdust.wiring.part import NodePart
+from bitdust.wiring.part import MeetingPart
 from bitdust.wiring.people import KEYS_FOLDER
 
 if TYPE_CHECKING:
@@ -83,18 +83,12 @@ class _Meeting:
             self._port.learn(document)
 
 
-class BrokerPart(NodePart):
+class BrokerPart(MeetingPart):
     """``service_message_broker``: streams of groups, for others."""
-
-    def __init__(self, node: Node, gateway: GatewayPart) -> None:
-        super().__init__(node)
-        self._gateway = gateway
-        self._port: ServicePort | None = None
-        self._topic = b""
 
     async def start(self) -> None:
         node, branch = self._node, "services/message-broker"
-        port = self._port = self._gateway.port()
+        port = self._meet()
         broker = BrokerService(
             port,
             await BrokerStore.open(node.home / BROKER_FILE, node.pool),
@@ -109,8 +103,8 @@ class BrokerPart(NodePart):
         node.broker = broker
         dht = node.require_dht()
         await broker.start()
-        self._topic = layer_topic(LAYER_MESSAGE_BROKERS, dht.network)
-        dht.announce(self._topic, node.settings.get_int("services/tcp-connections/tcp-port"))
+        own_port = node.settings.get_int("services/tcp-connections/tcp-port")
+        self._be_found(layer_topic(LAYER_MESSAGE_BROKERS, dht.network), own_port)
 
     def _announce(self, stream: bytes, kept: bool) -> None:
         """Be found by members who know none of their group's brokers any more."""
@@ -127,33 +121,25 @@ class BrokerPart(NodePart):
             log.info("a group kept here is not announced", reason=exc.message)
 
     async def stop(self) -> None:
-        if self._topic and self._node.dht is not None:
-            self._node.dht.withdraw(self._topic)
-        self._topic = b""
+        await self._end()
         broker, self._node.broker = self._node.broker, None
         if broker is not None:
             await broker.stop()
-        if self._port is not None:
-            self._port.close()
-            self._port = None
 
 
-class GroupsPart(NodePart):
+class GroupsPart(MeetingPart):
     """``service_private_groups``: the own groups."""
 
     def __init__(self, node: Node, gateway: GatewayPart) -> None:
-        super().__init__(node)
-        self._gateway = gateway
+        super().__init__(node, gateway)
         self._port: ServicePort | None = None
-        self._events: EventScope | None = None
         self._announced: dict[str, tuple[int, tuple[str, ...], float]] = {}
 
     async def start(self) -> None:
         node = self._node
         identity = node.require_identity()
         assert node.history is not None
-        port = self._port = self._gateway.port()
-        self._events = EventScope(node.events)
+        port = self._port = self._meet()
         around = Around(
             port=port,
             me=identity.node_id,
@@ -175,19 +161,15 @@ class GroupsPart(NodePart):
         groups = node.groups = Groups(around, self._hand_over, node.find_document)
         await groups.start()
         exchange = node.require_key_exchange()
-        self._unwatch.append(exchange.on_received(GROUP_KEYS, self._on_key))
-        self._events.on_event(self._on_event)
+        self._undo.append(exchange.on_received(GROUP_KEYS, self._on_key))
+        self._listen().on_event(self._on_event)
 
     async def stop(self) -> None:
         await self._end()
-        if self._events is not None:
-            self._events.close()
         groups, self._node.groups = self._node.groups, None
         if groups is not None:
             await groups.stop()
-        if self._port is not None:
-            self._port.close()
-            self._port = None
+        self._port = None
 
     def _names(self) -> dict[bytes, str]:
         """What the keys of groups are called, by their fingerprints."""

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import structlog
 
 from bitdust.errors import BitdustError
-from bitdust.events import EventScope
 from bitdust.identity import IdentityDocument
 from bitdust.messaging import (
     Broadcasts,
@@ -19,9 +18,8 @@ from bitdust.messaging import (
     PrivateMessages,
 )
 from bitdust.network import ContactState
-from bitdust.services import ServicePort
 from bitdust.wiring.ground import GatewayPart
-from bitdust.wiring.part import NodePart
+from bitdust.wiring.part import MeetingPart, NodePart
 
 if TYPE_CHECKING:
     from bitdust.node import Node
@@ -50,22 +48,18 @@ class HistoryPart(NodePart):
             await history.close()
 
 
-class MessagesPart(NodePart):
+class MessagesPart(MeetingPart):
     """``service_private_messages``: messages to other people, and theirs."""
 
     def __init__(self, node: Node, gateway: GatewayPart) -> None:
-        super().__init__(node)
-        self._gateway = gateway
-        self._port: ServicePort | None = None
-        self._events: EventScope | None = None
+        super().__init__(node, gateway)
         self._mail: OwnMail | None = None
 
     async def start(self) -> None:
         node = self._node
         identity = node.require_identity()
         assert node.history is not None
-        port = self._port = self._gateway.port()
-        self._events = EventScope(node.events)
+        port, events = self._meet(), self._listen()
         messages = PrivateMessages(
             port,
             node.history,
@@ -76,7 +70,7 @@ class MessagesPart(NodePart):
             node.find_document,
             node.clock,
             node.random,
-            self._events,
+            events,
             lambda: node.settings.get_bool(ALLOW_SEALED),
             OthersMail(port, self._find_mailboxes, node.clock),
         )
@@ -89,7 +83,7 @@ class MessagesPart(NodePart):
             node.identities,
             node.find_document,
             node.clock,
-            self._events,
+            events,
         )
         self._mail.start()
         node.broadcasts = Broadcasts(
@@ -104,6 +98,7 @@ class MessagesPart(NodePart):
         )
 
     async def stop(self) -> None:
+        await self._end()
         broadcasts, self._node.broadcasts = self._node.broadcasts, None
         if broadcasts is not None:
             await broadcasts.stop()
@@ -113,11 +108,6 @@ class MessagesPart(NodePart):
         messages, self._node.messages = self._node.messages, None
         if messages is not None:
             await messages.stop()
-        if self._events is not None:
-            self._events.close()
-        if self._port is not None:
-            self._port.close()
-            self._port = None
 
     def _neighbours(self) -> list[bytes]:
         statuses = self._node.require_network().statuses().items()
@@ -152,28 +142,20 @@ class MessagesPart(NodePart):
         ]
 
 
-class MailboxPart(NodePart):
+class MailboxPart(MeetingPart):
     """``service_joint_postman``: mailboxes for the customers of this supplier."""
-
-    def __init__(self, node: Node, gateway: GatewayPart) -> None:
-        super().__init__(node)
-        self._gateway = gateway
-        self._port: ServicePort | None = None
 
     async def start(self) -> None:
         node = self._node
         supplier = node.require_supplier()
-        self._port = self._gateway.port()
         mailbox = Mailbox(
-            self._port, node.home / MAILBOX_FILE, node.pool, supplier.serves, node.clock
+            self._meet(), node.home / MAILBOX_FILE, node.pool, supplier.serves, node.clock
         )
         node.mailbox = mailbox
         await mailbox.start()
 
     async def stop(self) -> None:
+        await self._end()
         mailbox, self._node.mailbox = self._node.mailbox, None
         if mailbox is not None:
             await mailbox.stop()
-        if self._port is not None:
-            self._port.close()
-            self._port = None

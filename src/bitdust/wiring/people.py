@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from bitdust.contacts import FriendBook, Friends, Pairing, Watchers
 from bitdust.events import EventScope
-from bitdust.services import ServicePort
 from bitdust.sharing import KeyExchange
 from bitdust.wiring.ground import GatewayPart
-from bitdust.wiring.part import NodePart
+from bitdust.wiring.part import MeetingPart
 
 if TYPE_CHECKING:
     from bitdust.node import Node
@@ -19,21 +19,19 @@ KEYS_FOLDER = "keys"
 ACCEPT_KEYS = "services/keys-registry/accept-keys-from"
 
 
-class FriendsPart(NodePart):
+class FriendsPart(MeetingPart):
     """``service_p2p_notifications``: friends, and whether they are there."""
 
     def __init__(self, node: Node, gateway: GatewayPart) -> None:
-        super().__init__(node)
-        self._gateway = gateway
-        self._port: ServicePort | None = None
+        super().__init__(node, gateway)
         self._watchers: Watchers | None = None
 
     async def start(self) -> None:
         node = self._node
         identity = node.require_identity()
-        self._port = self._gateway.port()
+        port = self._meet()
         friends = Friends(
-            self._port,
+            port,
             identity.node_id,
             FriendBook(node.home / KEYS_FOLDER),
             node.clock,
@@ -42,7 +40,7 @@ class FriendsPart(NodePart):
         )
         node.friends = friends
         node.pairing = pairing = Pairing(
-            self._port,
+            port,
             lambda: identity.document,
             friends,
             node.identities.resolve,
@@ -54,7 +52,7 @@ class FriendsPart(NodePart):
         await friends.start()
         await pairing.start()
         self._watchers = Watchers(
-            self._port,
+            port,
             node.home / "metadata" / "watchers",
             node.identities.get_node,
             node.clock,
@@ -64,6 +62,7 @@ class FriendsPart(NodePart):
         node.name_lookups.insert(0, friends.named)
 
     async def stop(self) -> None:
+        await self._end()
         self._node.pairing = None
         watchers, self._watchers = self._watchers, None
         if watchers is not None:
@@ -73,28 +72,19 @@ class FriendsPart(NodePart):
             if friends.named in self._node.name_lookups:
                 self._node.name_lookups.remove(friends.named)
             await friends.stop()
-        if self._port is not None:
-            self._port.close()
-            self._port = None
 
 
-class KeyExchangePart(NodePart):
+class KeyExchangePart(MeetingPart):
     """``service_keys_exchange``: keys to other people, and theirs."""
-
-    def __init__(self, node: Node, gateway: GatewayPart) -> None:
-        super().__init__(node)
-        self._gateway = gateway
-        self._port: ServicePort | None = None
 
     async def start(self) -> None:
         node = self._node
-        self._port = self._gateway.port()
         node.key_exchange = KeyExchange(
-            self._port,
+            self._meet(),
             node.require_keys(),
             node.require_identity().key,
             node.identities.resolve,
-            self._accepts,
+            partial(self._allows, ACCEPT_KEYS),
             node.clock,
             node.random,
             node.events,
@@ -102,14 +92,5 @@ class KeyExchangePart(NodePart):
         )
 
     async def stop(self) -> None:
+        await self._end()
         self._node.key_exchange = None
-        if self._port is not None:
-            self._port.close()
-            self._port = None
-
-    def _accepts(self, node_id: bytes) -> bool:
-        whom = self._node.settings.get_str(ACCEPT_KEYS)
-        friends = self._node.friends
-        return whom == "everybody" or (
-            whom == "friends" and friends is not None and friends.is_friend(node_id)
-        )

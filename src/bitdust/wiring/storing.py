@@ -17,7 +17,7 @@ from bitdust.storage import Files, KeySafe, Storage
 from bitdust.supply import CustomerService, FragmentStore, SupplierService
 from bitdust.wiring.ground import GatewayPart
 from bitdust.wiring.jobs import hold_back
-from bitdust.wiring.part import NodePart
+from bitdust.wiring.part import MeetingPart, NodePart
 from bitdust.wiring.rotating import reload_keys
 
 if TYPE_CHECKING:
@@ -33,20 +33,14 @@ RECOVERING = "recovering"
 log = structlog.get_logger(component="node")
 
 
-class SupplierPart(NodePart):
+class SupplierPart(MeetingPart):
     """``service_supplier``: data of others on this machine."""
-
-    def __init__(self, node: Node, gateway: GatewayPart) -> None:
-        super().__init__(node)
-        self._gateway = gateway
-        self._port: ServicePort | None = None
 
     async def start(self) -> None:
         node, key = self._node, "services/supplier/donated-space"
         identity = node.require_identity()
-        self._port = self._gateway.port()
         supplier = SupplierService(
-            self._port,
+            self._meet(),
             node.require_dht(),
             FragmentStore(node.home / "customers", node.pool),
             identity.key,
@@ -65,9 +59,6 @@ class SupplierPart(NodePart):
         supplier, self._node.supplier = self._node.supplier, None
         if supplier is not None:
             await supplier.stop()
-        if self._port is not None:
-            self._port.close()
-            self._port = None
 
 
 class CustomerPart(NodePart):

@@ -130,7 +130,16 @@ async def networks_list(node: Node) -> list[dict[str, Any]]:
     def collect() -> list[dict[str, Any]]:
         names = sorted(path.stem for path in (node.home / FOLDER).glob("*.json"))[:MAX_NETWORKS]
         current = selected(node.home)["name"]
-        rows = [_titles(_load(node.home, name)) for name in [MAINLINE, *names]]
+        rows = []
+        for name in [MAINLINE, *names]:
+            try:
+                rows.append(_titles(_load(node.home, name)))
+            except (InvalidInput, NotFound, OSError) as exc:
+                # here, because the command line reads the declarations and never comes here
+                import structlog
+
+                log = structlog.get_logger(component="networks")
+                log.warning("a network is not listed", file=f"{name}.json", reason=str(exc))
         return [{**row, "selected": row["name"] == current} for row in rows]
 
     return await in_pool(node, collect)
@@ -200,7 +209,8 @@ def _places(where: str, value: object, port_name: str) -> str:
 def selected(home: Path) -> dict[str, Any]:
     """The description of the network that was selected, that of the mainline if none was."""
     try:
-        name = (home / FOLDER / SELECTED).read_text("ascii").strip()
+        with (home / FOLDER / SELECTED).open(encoding="ascii") as file:
+            name = file.read(MAX_LABEL).strip()
         return _load(home, name)
     except (OSError, ValueError, NotFound, InvalidInput):
         return _load(home, MAINLINE)
@@ -223,7 +233,8 @@ def _load(home: Path, name: str) -> dict[str, Any]:
             f"there is no network {name[:40]!a} here",
             hint="see `bitdust network list`, or add it with `bitdust network create URL`",
         )
-    return read_description(path.read_bytes()[: MAX_DESCRIPTION + 1])
+    with path.open("rb") as file:
+        return read_description(file.read(MAX_DESCRIPTION + 1))
 
 
 def _store(home: Path, described: Mapping[str, Any]) -> None:

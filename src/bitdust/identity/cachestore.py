@@ -8,6 +8,7 @@ source it likes. A confirmed name never changes its key unless the caller insist
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import threading
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from typing import Any
 
 import apsw
 
-from bitdust.errors import IntegrityError, InvalidInput, NotFound
+from bitdust.errors import IntegrityError, InvalidInput, LocalFileError, NotFound
 from bitdust.identity.database import close_database, open_database, translate
 from bitdust.identity.document import IdentityDocument
 from bitdust.ids import IDURL
@@ -63,9 +64,18 @@ class CacheStore:
         self.put_aside = False
         try:
             self._connection = open_database(path, _SCHEMA, version=_SCHEMA_VERSION)
-        except IntegrityError:
+        except (IntegrityError, LocalFileError) as exc:
+            if isinstance(exc, LocalFileError) and not path.is_dir():
+                raise
             # Everything in it can be fetched again.
-            os.replace(path, path.with_name(path.name + ".damaged"))
+            aside = path.with_name(path.name + ".damaged")
+            if aside.is_dir() or path.is_dir():
+                aside = next(
+                    free
+                    for number in itertools.count(1)
+                    if not (free := path.with_name(f"{path.name}.damaged-{number}")).exists()
+                )
+            os.replace(path, aside)
             for side in ("-wal", "-shm"):
                 path.with_name(path.name + side).unlink(missing_ok=True)
             self._connection = open_database(path, _SCHEMA, version=_SCHEMA_VERSION)

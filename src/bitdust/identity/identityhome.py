@@ -22,6 +22,7 @@ from bitdust.errors import (
 from bitdust.identity.document import MAX_DOCUMENT_SIZE, MAX_SOURCES, IdentityDocument
 from bitdust.identity.masterkey import (
     MASTER_FILE,
+    START_ANEW,
     has_master_key,
     read_master_key,
     write_master_key,
@@ -111,14 +112,17 @@ def read_home(home: Path, passphrase: str | None) -> tuple[PrivateKey, IdentityD
     try:
         document = IdentityDocument.parse(xml)
     except IntegrityError as exc:
-        raise IntegrityError(
-            f"{path} is damaged: {exc.message}", hint="recover the identity from its backup"
-        ) from exc
+        raise IntegrityError(f"{path} is damaged: {exc.message}", hint=START_ANEW) from exc
+    if not has_master_key(home):
+        raise KeyProblem(
+            f"{home / MASTER_FILE} is missing, the private key of {document.global_id}",
+            hint=f"put it back, or {START_ANEW}",
+        )
     key = read_master_key(home, passphrase)
     if key.public != document.public_key:
         raise KeyProblem(
             f"the key in {home / MASTER_FILE} is not the one of the identity in {path}",
-            hint="recover the identity from its backup",
+            hint=START_ANEW,
         )
     return key, document
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bitdust.crypto import MAX_PEM_SIZE, PrivateKey, is_locked, lock_key
-from bitdust.errors import BitdustError, KeyProblem, NoIdentity, NotFound
+from bitdust.errors import BitdustError, KeyProblem, NoIdentity, NotFound, WrongPassphrase
 from bitdust.identity.secretfile import (
     make_private_directory,
     read_secret,
@@ -17,6 +17,11 @@ from bitdust.identity.secretfile import (
 )
 
 MASTER_FILE = Path("metadata") / "mykeyfile"
+START_ANEW = (
+    "move mykeyfile and localidentity out of the folder metadata, then "
+    "`bitdust identity recover YOUR_BACKUP`"
+)
+"""What to do when the files of an identity are damaged; nothing is overwritten."""
 MAX_KEY_FILE = 2 * MAX_PEM_SIZE
 """Bytes of a key file: a locked key is longer than its PEM."""
 
@@ -35,11 +40,12 @@ def read_master_key(home: Path, passphrase: str | None = None) -> PrivateKey:
     except NotFound as exc:
         raise NoIdentity("this node has no private key") from exc
     except UnicodeDecodeError:
-        raise KeyProblem(f"{path} is damaged", hint="recover from your backup") from None
+        raise KeyProblem(f"{path} is damaged", hint=START_ANEW) from None
     try:
         return PrivateKey.from_pem(text, passphrase)
     except BitdustError as exc:
-        raise type(exc)(f"{path}: {exc.message}", hint=exc.hint) from None
+        hint = exc.hint if isinstance(exc, WrongPassphrase) else START_ANEW
+        raise type(exc)(f"{path}: {exc.message}", hint=hint) from None
 
 
 def write_master_key(home: Path, key: PrivateKey, passphrase: str | None = None) -> None:

@@ -80,7 +80,10 @@ def read_secret(path: Path, limit: int) -> bytes:
     except OSError as exc:
         raise _translate(exc, path, "read") from exc
     if len(data) > limit:
-        raise LocalFileError(f"{path} is longer than {limit} bytes")
+        raise LocalFileError(
+            f"{path} is longer than {limit} bytes, so it is damaged",
+            hint="put back what was there before, or move it away",
+        )
     return data
 
 

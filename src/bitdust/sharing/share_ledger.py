@@ -16,8 +16,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import apsw
+import structlog
 
 from bitdust.errors import DiskFull, LocalFileError
+
+log = structlog.get_logger(component="shares")
 
 KEPT_LINKS: Final = 20_000
 """Links of one journal that are remembered; older ones are forgotten."""
@@ -64,7 +67,8 @@ class ShareLedger:
     """The file, open.
 
     Args:
-        path: made when missing, with mode 0600. One that cannot be read is begun anew.
+        path: made when missing, with mode 0600. One that cannot be read is put aside as
+            ``*.damaged`` and begun anew.
     """
 
     def __init__(self, path: Path) -> None:
@@ -73,8 +77,10 @@ class ShareLedger:
         try:
             self._db = self._open()
         except (apsw.NotADBError, apsw.CorruptError):
-            for suffix in ("", "-wal", "-shm"):
+            for suffix in ("-wal", "-shm"):
                 path.with_name(path.name + suffix).unlink(missing_ok=True)
+            path.replace(path.with_name(path.name + ".damaged"))
+            log.warning("a damaged file of a share was put aside", file=str(path))
             self._db = self._open()
 
     def _open(self) -> apsw.Connection:

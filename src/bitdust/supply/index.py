@@ -104,8 +104,10 @@ class Index:
 
     def _open(self) -> apsw.Connection:
         try:
+            # SQLite gives its side files the mode of the main file.
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             db = apsw.Connection(str(self.path))
-        except apsw.CantOpenError as exc:
+        except (OSError, apsw.CantOpenError) as exc:
             raise LocalFileError(f"the index {self.path} cannot be opened") from exc
         try:
             db.set_busy_timeout(_BUSY_MS)

@@ -182,7 +182,7 @@ class TestLoad:
     async def test_key_gone(self, tools: Tools) -> None:
         await tools.create()
         (tools.home / "metadata" / "mykeyfile").unlink()
-        with pytest.raises(NoIdentity):
+        with pytest.raises(KeyProblem):
             await tools.load()
 
 

@@ -124,13 +124,29 @@ class FakeCustomer:
         return b""
 
     async def dht_lookup(self, idurl: str | None) -> dict[str, Any] | None:
-        return {"suppliers": ["http://a/b.xml"]} if idurl == str(CAROL.idurl) else None
+        assert idurl is None
+        return None
+
+
+class SuppliersOnDht:
+    """A DHT on which Carol published one supplier."""
+
+    async def get_value(self, key: str, *, owner_dht_key: bytes, **_: Any) -> Any:
+        assert str(CAROL.idurl) in key
+        assert owner_dht_key == b"d" * 32
+        return SimpleNamespace(found=True, value={"suppliers": ["http://a/b.xml"]})
 
 
 async def test_suppliers(node: Any, registry: Registry) -> None:
     node.customer = FakeCustomer()
     node.require_customer = lambda: node.customer
     assert len(await result_of(node, registry, "suppliers_list")) == 2
+
+    async def find_person(person: str) -> Any:
+        assert person == str(CAROL)
+        return SimpleNamespace(idurl=CAROL.idurl, dht_key=b"d" * 32)
+
+    node.find_person, node.require_dht = find_person, SuppliersOnDht
     other = await result_of(node, registry, "suppliers_list", customer_id=str(CAROL))
     assert other == [{"position": 0, "idurl": "http://a/b.xml"}]
     envelope = await call(node, registry, "suppliers_dht_lookup")

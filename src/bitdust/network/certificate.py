@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import ssl
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from bitdust.errors import DamagedSettings, LocalFileError
+from bitdust.identity import make_private_directory, write_secret
 
 MAX_FILE: Final = 64 * 1024
 _BEGIN: Final = b"-----BEGIN CERTIFICATE-----"
@@ -39,11 +39,12 @@ class Certificate:
 
         Raises:
             DamagedSettings: the file is there and is no key with its certificate.
-            LocalFileError: it cannot be read or written.
+            LocalFileError, DiskFull: it cannot be read or written.
         """
         try:
             if not path.exists():
-                _write_secret(path, _generate())
+                make_private_directory(path.parent)
+                write_secret(path, _generate())
             pem = path.read_bytes()[:MAX_FILE]
         except OSError as exc:
             raise LocalFileError(f"{path}: {exc.strerror or exc}") from exc
@@ -111,15 +112,3 @@ def _generate() -> bytes:
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     ) + certificate.public_bytes(serialization.Encoding.PEM)
-
-
-def _write_secret(path: Path, data: bytes) -> None:
-    """Write a file that nobody else can read, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)

@@ -88,7 +88,9 @@ class ShareLedger:
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             db = apsw.Connection(str(self._path))
         except (OSError, apsw.CantOpenError) as exc:
-            raise LocalFileError(f"{self._path} cannot be opened") from exc
+            raise LocalFileError(
+                f"{self._path} cannot be opened", hint="move it away; it is made anew"
+            ) from exc
         try:
             db.set_busy_timeout(_BUSY_MS)
             db.execute("PRAGMA journal_mode = WAL")

@@ -9,7 +9,6 @@ Source: BitDust API, third generation, ``share_*``; docs/spec/shares.md.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import shutil
 from collections.abc import Callable, Coroutine, Sequence
@@ -30,6 +29,7 @@ from bitdust.errors import (
     IntegrityError,
     InvalidInput,
     KeyProblem,
+    LocalFileError,
     NotFound,
     ServiceOff,
 )
@@ -94,6 +94,7 @@ class Shares:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._wake = asyncio.Event()
         self._turn = asyncio.Lock()
+        self._unreadable: set[KeyID] = set()
         self._opening: dict[HeldShare, asyncio.Task[None]] = {}
         self._off: list[Callable[[], None]] = []
         self._sponsor = Sponsor(around, sponsors, sponsor_quota)
@@ -159,8 +160,16 @@ class Shares:
         for key_id in keys:
             if key_id not in self._held and len(self._held) < MAX_SHARES:
                 # an alias of a person's own choice, or the id of another share under one's own name
-                with contextlib.suppress(NotFound, AlreadyExists):
+                try:
                     await self._hold(key_id)
+                except (NotFound, AlreadyExists):
+                    pass
+                except LocalFileError as exc:
+                    if key_id not in self._unreadable:
+                        log.warning("a share cannot be read", share=key_id.alias, reason=str(exc))
+                        self._unreadable.add(key_id)
+                else:
+                    self._unreadable.discard(key_id)
 
     async def _hold(self, key_id: KeyID) -> HeldShare:
         async with self._turn:

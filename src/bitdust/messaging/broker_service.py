@@ -64,6 +64,8 @@ TICK: Final = 0.05
 SWEEP: Final = 60.0
 """Seconds between two looks at what is not used any more."""
 PUSH_TIMEOUT: Final = 20.0
+PUSH_PAUSE: Final = 0.025
+"""Seconds between two pages pushed to one member; the first one goes at once."""
 APPEND_TIMEOUT: Final = 10.0
 ATTACHED_FOR: Final = 600.0
 """Seconds after which a member that does not come again is forgotten."""
@@ -474,6 +476,7 @@ class BrokerService:
                 page = hosted.page(attached.cursor, attached.epoch)
                 if page is None:
                     return
+                since = self._clock.monotonic()
                 response = await self._port.request(
                     attached.node, PUSH, page[0], body=page[1], timeout=PUSH_TIMEOUT
                 )
@@ -482,6 +485,8 @@ class BrokerService:
                 if answer.since <= attached.cursor or not answer.more:
                     attached.push = False
                 attached.cursor = answer.since
+                # many small pages cost everybody more than a few larger ones
+                await self._clock.sleep(max(0.0, since + PUSH_PAUSE - self._clock.monotonic()))
         except BitdustError as exc:
             attached.push = False
             log.debug("a member does not take entries", reason=exc.message)

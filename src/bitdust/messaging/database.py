@@ -14,6 +14,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
 
@@ -32,6 +33,8 @@ MAX_BATCH = 64
 MAX_WAITING = 4096
 """Changes that may wait for their turn; more callers wait to be let in."""
 READ_CACHE_KIB = 8192
+FULL, NORMAL = 2, 1
+"""Of SQLite's ``synchronous``: with the second the log is not synced at each commit."""
 
 
 class Guest(Protocol):
@@ -44,6 +47,13 @@ class Guest(Protocol):
     def rolled_back(self) -> None:
         """Nothing of what was changed since the last commit is true."""
         ...
+
+
+@dataclass(slots=True)
+class _Waiting:
+    work: Work[Any]
+    done: asyncio.Future[Any]
+    lasting: bool
 
 
 class Database:
@@ -61,7 +71,8 @@ class Database:
         self._pool = pool
         self._writing = threading.Lock()
         self._reading = threading.Lock()
-        self._waiting: deque[tuple[Work[Any], asyncio.Future[Any]]] = deque()
+        self._waiting: deque[_Waiting] = deque()
+        self._syncs = True
         self._room = asyncio.Semaphore(MAX_WAITING)
         self._flusher: asyncio.Task[None] | None = None
         self._closed = False
@@ -114,13 +125,15 @@ class Database:
 
         return off
 
-    async def write(self, work: Work[T]) -> T:
+    async def write(self, work: Work[T], *, lasting: bool = True) -> T:
         """Run a change; on return it is on the disk.
 
         Args:
             work: takes the connection, within a transaction that it shares with others. What it
                 raises undoes its own change alone; it may be run a second time after somebody
                 else's failure.
+            lasting: False for what can be had again from elsewhere: it is not waited for the disk,
+                and a power failure may undo it. What lasts and was written later keeps it, too.
 
         Raises:
             LocalFileError, DiskFull, IntegrityError: the file cannot be written.
@@ -129,7 +142,7 @@ class Database:
             raise ServiceOff("the messages are closed")
         async with self._room:
             done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-            self._waiting.append((work, done))
+            self._waiting.append(_Waiting(work, done, lasting))
             if self._flusher is None:
                 self._flusher = asyncio.create_task(self._flush(), name="write messages")
             return await done
@@ -146,8 +159,10 @@ class Database:
         try:
             while self._waiting:
                 batch = [self._waiting.popleft() for _ in range(min(MAX_BATCH, len(self._waiting)))]
+                works = [waiting.work for waiting in batch]
+                lasting = any(waiting.lasting for waiting in batch)
                 try:
-                    outcomes = await in_pool(self._pool, self._commit, [work for work, _ in batch])
+                    outcomes = await in_pool(self._pool, self._commit, works, lasting)
                 except BaseException as exc:
                     outcomes = [exc if isinstance(exc, Exception) else ServiceOff("stopped")] * len(
                         batch
@@ -161,8 +176,9 @@ class Database:
             self._flusher = None
 
     @staticmethod
-    def _tell(batch: list[tuple[Work[Any], asyncio.Future[Any]]], outcomes: list[Any]) -> None:
-        for (_, done), outcome in zip(batch, outcomes, strict=True):
+    def _tell(batch: list[_Waiting], outcomes: list[Any]) -> None:
+        for waiting, outcome in zip(batch, outcomes, strict=True):
+            done = waiting.done
             if done.done():  # whoever asked was cancelled meanwhile
                 continue
             if isinstance(outcome, BaseException):
@@ -170,9 +186,12 @@ class Database:
             else:
                 done.set_result(outcome)
 
-    def _commit(self, works: list[Work[Any]]) -> list[Any]:
+    def _commit(self, works: list[Work[Any]], lasting: bool) -> list[Any]:
         with self._writing:
             try:
+                if lasting is not self._syncs:
+                    self._writer.pragma("synchronous", FULL if lasting else NORMAL)
+                    self._syncs = lasting
                 return self._transact(works)
             except Exception as exc:
                 if len(works) == 1:
@@ -226,7 +245,7 @@ class Database:
             connection.set_busy_timeout(BUSY_MS)
             connection.pragma("journal_mode", "WAL")
             # A ratchet that went back after a crash would use a key twice.
-            connection.pragma("synchronous", 2)
+            connection.pragma("synchronous", FULL)
             connection.pragma("secure_delete", 1)
         except apsw.Error as exc:
             self._shut(connection)

@@ -8,7 +8,9 @@ twice.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from functools import partial
+from itertools import islice
 from typing import Any, Final
 
 import msgspec
@@ -43,7 +45,11 @@ from bitdust.messaging.message import Message
 from bitdust.pool import in_pool
 
 SEND_TIMEOUT: Final = 15.0
+SEND_PAUSE: Final = 0.015
+"""Seconds between two requests with few entries; the first one goes at once."""
 MAX_ACKED: Final = 10_000
+MAX_NEXT: Final = 4 << 20
+"""Bytes of waiting entries kept in memory; what is beyond is read from the disk later."""
 FINAL: Final = frozenset({"format", "sender", "owner", "signature", "brokers"})
 """Reasons after which an entry is not sent again."""
 
@@ -69,6 +75,11 @@ class Sender:
         self._counter = 0
         self._before = b""
         self._urgent: list[Waiting] = []
+        self._next: deque[Waiting] = deque()
+        self._next_bytes = 0
+        self._newest = 0
+        self._more = True
+        """Whether the disk holds some that are not in memory."""
         self._acked: dict[int, bytes] = {}
         self._waiters: dict[str, asyncio.Future[int]] = {}
         self.behind = False
@@ -88,6 +99,7 @@ class Sender:
         me = self._reader.me
         self._counter, self._before = me.counter, me.last
         self._last_no = 0
+        self._forget_next()
         self.behind = False
 
     def fail(self) -> None:
@@ -111,21 +123,50 @@ class Sender:
         said = msgspec.msgpack.encode(Said(message.message_id, raw, message.time))
         no = self._row.no
 
-        def work(db: Any) -> None:
+        def work(db: Any) -> int:
             if count_waiting(db, no) >= MAX_OUTBOX:
                 raise Busy("too many messages wait for the brokers of this group")
             insert_message(db, message)
-            put_waiting(db, no, message.message_id, Kind.MESSAGE, said)
+            return put_waiting(db, no, message.message_id, Kind.MESSAGE, said)
 
         waiter: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._waiters[message.message_id] = waiter
         waiter.add_done_callback(lambda _: self._waiters.pop(message.message_id, None))
         try:
-            await self._around.database.write(work)
+            number = await self._around.database.write(work)
         except BaseException:
             waiter.cancel()
+            self._more = True
             raise
+        self._remember(Waiting(number, message.message_id, Kind.MESSAGE, said, b""))
         return waiter
+
+    def _remember(self, waiting: Waiting) -> None:
+        """Keep what was just written in memory, too, if it is the next there."""
+        self._more = self._more or self._next_bytes + len(waiting.body) > MAX_NEXT
+        if not self._more and waiting.no > self._newest:  # it may have been read already
+            self._next.append(waiting)
+            self._newest = waiting.no
+            self._next_bytes += len(waiting.body)
+
+    def _forget_next(self) -> None:
+        self._next.clear()
+        self._next_bytes, self._more = 0, True
+
+    async def _take_next(self) -> list[Waiting]:
+        """Those that come next; they stay in memory until they are sent."""
+        if not self._next and self._more:
+            self._more = False  # what is written from now on comes behind what is read now
+            found = await self._around.database.read(
+                partial(next_waiting, no=self._row.no, after=self._last_no, limit=MAX_APPENDS)
+            )
+            newest = found[-1].no if found else 0
+            self._more = self._more or len(found) == MAX_APPENDS
+            later = [] if self._more else [one for one in self._next if one.no > newest]
+            self._next = deque([*found, *later])
+            self._newest = max(self._newest, newest)
+            self._next_bytes = sum(len(waiting.body) for waiting in self._next)
+        return list(islice(self._next, MAX_APPENDS))
 
     async def queue(
         self, kind: Kind, body: Body, opened: bytes = b"", *, first: bool = False
@@ -138,6 +179,7 @@ class Sender:
             return
         no = self._row.no
         await self._around.database.write(lambda db: put_waiting(db, no, ident, kind, raw, opened))
+        self._forget_next()
 
     async def move(self, brokers: list[Broker]) -> None:
         """Let the naming of other brokers wait."""
@@ -183,6 +225,7 @@ class Sender:
                 put_waiting(db, no, ident, kind, raw, opened)
 
         await self._around.database.write(work)
+        self._forget_next()
 
     # --- sending -----------------------------------------------------------------------------
 
@@ -195,18 +238,19 @@ class Sender:
         while True:
             batch = self._urgent[:MAX_APPENDS]
             if not batch:
-                no, last = self._row.no, self._last_no
-                batch = await self._around.database.read(
-                    partial(next_waiting, no=no, after=last, limit=MAX_APPENDS)
-                )
+                batch = await self._take_next()
             if not batch:
                 return True
+            began = self._around.clock.monotonic()
             made = self._make(batch)
             if not made:
                 self.behind = True
                 return False
             if not await self._send(leader, batch[: len(made)], made):
                 return False
+            if len(batch) < MAX_APPENDS:  # many small requests cost more than a few larger ones
+                rest = began + SEND_PAUSE - self._around.clock.monotonic()
+                await self._around.clock.sleep(max(0.0, rest))
 
     def _make(self, batch: list[Waiting]) -> list[bytes]:
         state = self._reader.state
@@ -260,6 +304,7 @@ class Sender:
             refused = batch[len(taken.places)]
             done.append(refused.ident)
             self._give_up(refused)
+            self._forget_next()
         if done:
             await self._end(done)
         if len(taken.places) == len(made):
@@ -273,6 +318,7 @@ class Sender:
         """An entry is with the brokers."""
         if waiting.no:
             self._last_no = waiting.no
+            self._drop_next(waiting.no)
         else:
             self._urgent = [one for one in self._urgent if one.ident != waiting.ident]
         if waiting.kind == Kind.MESSAGE:
@@ -281,6 +327,10 @@ class Sender:
             self.seen(waiting.ident, place)
         elif waiting.no:
             done.append(f"#{waiting.no}")
+
+    def _drop_next(self, number: int) -> None:
+        while self._next and self._next[0].no <= number:
+            self._next_bytes -= len(self._next.popleft().body)
 
     def seen(self, ident: str, place: int) -> None:
         """A message of ours is in the stream; a broker that died may not have said so."""

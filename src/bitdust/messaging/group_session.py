@@ -392,7 +392,8 @@ class GroupSession:
         if state.position > start:
             taken = raws[start - page.start : state.position - page.start]
             fresh = await self._around.database.write(
-                lambda db: self._write(db, outcome, messages, start, taken)
+                lambda db: self._write(db, outcome, messages, start, taken),
+                lasting=False,  # the brokers have it
             )
             for message in messages:
                 if message.direction == OUTGOING and message.sequence is not None:
@@ -409,7 +410,7 @@ class GroupSession:
             raise IntegrityError(reason)
         raise await self.report(broker, reason, proven=not doubt)
 
-    def _name(self, idurl: str) -> str:
+    def name(self, idurl: str) -> str:
         """A member's global id; kept, since every message needs it."""
         name = self._names.get(idurl)
         if name is None:
@@ -426,7 +427,7 @@ class GroupSession:
             data = {}
         return Message(
             heard.said.ident, self.row.key_id, GROUP, OUTGOING if mine else INCOMING,
-            self._name(heard.member.idurl), self.row.key_id, data, heard.said.time, heard.place,
+            self.name(heard.member.idurl), self.row.key_id, data, heard.said.time, heard.place,
             SENT if mine else "delivered",
         )  # fmt: skip
 

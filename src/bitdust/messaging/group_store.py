@@ -221,12 +221,13 @@ def drop_tail(db: apsw.Connection, no: int, since: int) -> None:
 
 def put_waiting(
     db: apsw.Connection, no: int, ident: str, kind: int, body: bytes, opened: bytes = b""
-) -> None:
-    """Let an entry wait."""
+) -> int:
+    """Let an entry wait; gives its number."""
     db.execute(
         "INSERT INTO group_outbox(grp, ident, kind, body, opened) VALUES (?,?,?,?,?)",
         (no, ident, kind, body, opened),
     )
+    return db.last_insert_rowid()
 
 
 def count_waiting(db: apsw.Connection, no: int) -> int:

@@ -495,8 +495,9 @@ class Groups:
             raise _put_out()
         raw = encode_data(data)
         around = self._around
+        me = session.name(around.idurl())
         message = Message(
-            around.random.token(16).hex(), key_id, GROUP, OUTGOING, name_of(around.idurl()), key_id,
+            around.random.token(16).hex(), key_id, GROUP, OUTGOING, me, key_id,
             data, around.clock.now(), None, WAITING,
         )  # fmt: skip
         waiter = await session.sender.say(message, raw)

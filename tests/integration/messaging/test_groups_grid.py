@@ -88,6 +88,7 @@ def test_three_people_write_to_each_other(tmp_path: Path) -> None:
             assert sent.state == "sent"
             await invite(alice, key_id, bob)
             await bob.require_groups().send(key_id, {"n": 2})
+            await arrive(grid, alice, key_id, [1, 2])
             await alice.require_groups().leave(key_id)
             assert view(alice, key_id)["state"] == "CLOSED"
             carol = await member(grid, "carol")

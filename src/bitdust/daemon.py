@@ -50,6 +50,9 @@ _M_MMAP_THRESHOLD = -3
 _MMAP_THRESHOLD = 4 * 1024 * 1024
 TIDY_PAUSE = 30.0
 """Seconds between two times at which free memory is given back to the system."""
+SWITCH_INTERVAL = 0.0005
+"""Seconds a thread may keep the interpreter from others; Python's own 5 ms add up to 100 ms for a
+call of the API while a large file is uploaded (docs/performance-api.md)."""
 DEBUG_LEVEL = 10
 """From this value of ``logs/debug-level`` on the log has debugging messages."""
 _DECORATION = ("rich", "better_exceptions")
@@ -272,6 +275,8 @@ async def _serve(
     # Modules live as long as the process: looking through them for garbage at every collection
     # while they are loaded, and after that, costs time for nothing. Once is enough.
     gc.disable()
+    # an upload's threads may hold the interpreter this long before the loop gets its turn
+    sys.setswitchinterval(SWITCH_INTERVAL)
     # the composition root pulls in everything, so it is imported only where a node really runs
     from bitdust.node import Node
 

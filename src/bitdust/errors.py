@@ -266,7 +266,10 @@ class IdentityServerError(NetworkError):
     """An identity server is away or refused the document."""
 
     code = "identity_server"
-    default_hint = "check `services/identity-propagate/known-servers`, or name another server"
+    default_hint = (
+        "try later when it is another person's; your own are named in "
+        "`services/identity-propagate/known-servers`"
+    )
 
 
 class NameTaken(AlreadyExists):

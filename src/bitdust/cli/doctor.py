@@ -81,6 +81,9 @@ def examine(home: Path, settings: Settings, client: Client) -> list[Verdict]:
     except DamagedSettings as exc:
         # without settings nothing else can be looked at
         return [Verdict("settings", PROBLEM, exc.message, exc.hint)]
+    if not home.is_dir():
+        missing = f"there is no home folder {home}"
+        return [Verdict("home", PROBLEM, missing, "make it with `bitdust init`, or name another")]
     verdicts = [Verdict("settings", OK, f"all settings of {home} can be read")]
     servers = [
         server

@@ -181,3 +181,10 @@ def test_the_command(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().out
     assert "PROBLEM" in shown
     assert "-> start it with `bitdust daemon`" in shown
+
+
+def test_a_home_that_is_not_there(tmp_path: Path) -> None:
+    home = tmp_path / "nowhere"
+    (verdict,) = examine(home, Settings(home), Client(home))
+    assert (verdict.check, verdict.status) == ("home", checks.PROBLEM)
+    assert "bitdust init" in verdict.advice

@@ -407,7 +407,7 @@ class BrokerService:
 
     async def _on_reform(self, call: Call) -> Reply:
         ask = call.decode(Reform)
-        self._hosted(ask.stream)
+        check_order(ask.order, self._hosted(ask.stream).genesis)  # before anything large is read
         rescue = Rescue(ask.start, decode_rescue(await call.read(MAX_RESCUE + MAX_PAGE_BYTES)))
         async with self._hiring:
             hosted = await self._obey(self._hosted(ask.stream), ask.order, rescue)

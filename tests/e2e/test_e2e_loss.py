@@ -165,6 +165,12 @@ def reported(customer: NodeApi) -> int:
     return int(events.get("fragment-damaged", 0) + events.get("data-repaired", 0))
 
 
+def delivered(customer: NodeApi, remote: str) -> str:
+    """What share of a file's fragments its owner knows to be stored."""
+    info = customer.get("/file/info/v1", remote_path=remote)
+    return str(info["versions"][0]["delivered"])
+
+
 def test_rotten_fragments_are_noticed_and_others_used(
     network: Testnet,
     customer: NodeApi,
@@ -203,6 +209,8 @@ def test_rotten_fragments_are_noticed_and_others_used(
     back = restored(customer, "rotting", tmp_path / "back")
     assert back.read_bytes() == original.read_bytes()
     eventually(lambda: path.exists() and path.read_bytes() != bad, RETURN_DEADLINE)
+    # on the disk is not enough: its owner must know before the next one is lost
+    eventually(lambda: delivered(customer, "rotting") == "100%", RETURN_DEADLINE)
     # what was made anew serves in the place of one that never rotted
     network.kill(others[0])
     again = restored(customer, "rotting", tmp_path / "again")

@@ -151,6 +151,8 @@ class Files:
         catalog = self._storage.parts.catalog
 
         def describe() -> dict[str, Any]:
+            if found.label:
+                self._version(found)  # a version that is named must be there
             row = catalog.list_item(found.item.id)
             health = [
                 catalog.health(found.item.id, version.version.seq)

@@ -262,11 +262,12 @@ class BrokerStore:
 
     def read_old(self, no: int, start: int, end: int) -> list[tuple[int, bytes, bytes]]:
         """Entries from the disk."""
-        return self._reader.execute(
+        rows: Any = self._reader.execute(
             "SELECT term, raw, link FROM entries WHERE stream = ? AND place >= ? AND place < ?"
             " ORDER BY place",
             (no, start, end),
-        ).fetchall()  # type: ignore[return-value]
+        )
+        return list(rows)
 
 
 def write_stream(
@@ -309,9 +310,10 @@ def _load(db: apsw.Connection, stream: bytes) -> Row:
         (stream,),
     ).fetchone()
     no, genesis, hired_by, welcome, term, voted, committed, epochs, used = found
-    length, size = db.execute(
+    counted: Any = db.execute(
         "SELECT count(*), coalesce(sum(length(raw)), 0) FROM entries WHERE stream = ?", (no,)
-    ).fetchone()  # type: ignore[misc]
+    ).fetchone()
+    length, size = counted
     committed = min(committed, length)
     tail: Any = db.execute(
         "SELECT term, raw, link FROM entries WHERE stream = ? AND place >= ? ORDER BY place",

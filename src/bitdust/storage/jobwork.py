@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -50,7 +51,7 @@ class Parts:
     sweeper: Sweeper
 
 
-class JobWork:
+class JobWork(ABC):
     """The work of jobs; ``Storage`` adds the rest of the service."""
 
     suppliers: Suppliers
@@ -61,16 +62,16 @@ class JobWork:
     _random: Random
 
     @property
+    @abstractmethod
     def parts(self) -> Parts:
         """The open catalog and what works on it."""
-        raise NotImplementedError
 
-    def _committed(self, tx: Transaction, seq: int, job: Job) -> None:
+    def _committed(self, tx: Transaction, seq: int, job: Job) -> None:  # noqa: B027 - only shares hook in
         """Called within the transaction in which an upload made version ``seq``."""
 
+    @abstractmethod
     async def owner_key(self, key_id: KeyID) -> OwnerKey:
         """What uploads and downloads need of a key."""
-        raise NotImplementedError
 
     def _online(self) -> int:
         """How many suppliers can be asked now to take new data."""

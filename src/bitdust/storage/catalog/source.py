@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Final
@@ -23,16 +24,16 @@ RUNNING_UPLOADS: Final = "state IN ('pending', 'running') AND state = 'running' 
 """Of the table ``jobs``; worded so that the index of unfinished jobs is used, not all of them."""
 
 
-class Source:
+class Source(ABC):
     """A place to read from: a pooled connection, one consistent view, or the open transaction."""
 
+    @abstractmethod
     def _using(self) -> AbstractContextManager[apsw.Connection]:
         """A connection for one query."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _consistent(self) -> AbstractContextManager[apsw.Connection]:
         """A connection whose queries all see the same state."""
-        raise NotImplementedError
 
 
 class Sink(Source):
@@ -42,9 +43,9 @@ class Sink(Source):
     released: bool = False
     """Whether something was let go that blocks or items may have been kept for."""
 
+    @abstractmethod
     def _journal(self, record: Record) -> None:
         """Add a record of the change to the outgoing journal, in this transaction."""
-        raise NotImplementedError
 
     def _allocate(self, counter: str, count: int) -> int:
         """Take ``count`` numbers that are never given again; the first of them."""
